@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The contract between the kernel programs and userspace: every struct that
+ * crosses a map or a ring buffer, every enum that is stored or counted.
+ *
+ * Enums are append-only: their numbers are pinned in bpffs, stored in the
+ * database and used as metric labels. Padding is explicit, so that the layout is
+ * the same under every compiler; tests/datapath/test_abi.py compares each offset
+ * with the Python mirror in dlp/datapath/abi.py. Integers are in host order,
+ * addresses and nothing else in network order.
+ */
+#ifndef DLP_ABI_H
+#define DLP_ABI_H
+
+#define DLP_TAIL 128 /* bytes of a stream kept for the next segment */
+#define DLP_SPAN 126 /* longest match the kernel decides: tail less one byte of left context */
+#define DLP_LITERAL 32
+#define DLP_STEPS 16
+#define DLP_ANCHORS 8 /* shapes that may share one q-gram */
+#define DLP_LANE 64 /* shapes of the digit lane, one bit each */
+#define DLP_BLOOM_WORDS 2048 /* 16 KB: stays in the L1 data cache */
+#define DLP_SIGNATURES 4096
+#define DLP_SHAPES 4096
+#define DLP_POLICIES 64
+#define DLP_DESTINATIONS 32
+#define DLP_WORKLOADS 1024
+
+/* What is done with a packet or a match; the strongest of a packet wins. */
+enum dlp_action {
+	DLP_ALLOW = 0,
+	DLP_ALERT = 1,
+	DLP_MIRROR = 2,
+	DLP_HOLD = 3, /* reserved */
+	DLP_DROP = 4,
+};
+
+/* Why a packet or its bytes were treated as they were: one counter each. */
+enum dlp_reason {
+	DLP_R_PACKETS = 0, /* every packet that reached the classifier */
+	DLP_R_INSPECTED = 1, /* payload bytes scanned */
+	DLP_R_NO_PAYLOAD = 2,
+	DLP_R_EXEMPT = 3, /* destination rule: exempt */
+	DLP_R_DENIED = 4, /* destination rule: deny */
+	DLP_R_MATCH_DROPPED = 5, /* a match whose rule says drop */
+	DLP_R_FLOW_BLOCKED = 6, /* the flow was blocked by an earlier match */
+	DLP_R_OPAQUE_TLS = 7,
+	DLP_R_OPAQUE_QUIC = 8,
+	DLP_R_OPAQUE_SSH = 9,
+	DLP_R_UNINSPECTABLE = 10, /* dropped: policy uninspectable: drop */
+	DLP_R_OTHER_PROTOCOL = 11, /* dropped: policy other_protocols: drop */
+	DLP_R_NON_IP_SCANNED = 12, /* ethertype other than IP or ARP, scanned as raw bytes */
+	DLP_R_ARP = 13,
+	DLP_R_MALFORMED_L2 = 14,
+	DLP_R_MALFORMED_IP4 = 15,
+	DLP_R_MALFORMED_IP6 = 16,
+	DLP_R_MALFORMED_L4 = 17,
+	DLP_R_IP6_CHAIN = 18, /* more extension headers than are followed */
+	DLP_R_FRAGMENT = 19, /* scanned as it is */
+	DLP_R_RETRANSMISSION = 20, /* scanned again */
+	DLP_R_GAP = 21, /* bytes of a stream that never passed here */
+	DLP_R_OUT_OF_ORDER = 22, /* dropped: beyond a segment that this program dropped itself */
+	DLP_R_MIDSTREAM = 23, /* a flow that began before the attach */
+	DLP_R_OVER_BUDGET = 24,
+	DLP_R_PULL_FAILED = 25,
+	DLP_R_LOAD_FAILED = 26,
+	DLP_R_TAIL_CALL_FAILED = 27,
+	DLP_R_MAP_FAILED = 28, /* a lookup that cannot fail did, or no room for a flow */
+	DLP_R_EVENT_LOST = 29, /* ring buffer of events full */
+	DLP_R_MIRROR_LOST = 30, /* ring buffer of payload full */
+	DLP_R_BLOOM_CANDIDATE = 31, /* q-grams that passed the Bloom filter */
+	DLP_R_DIGIT_CANDIDATE = 32, /* digit groups looked at */
+	DLP_R_SHAPE_CANDIDATE = 33, /* shapes run */
+	DLP_R_CHECK_FAILED = 34, /* shape fits, checksum does not */
+	DLP_R_MATCH = 35,
+	DLP_R_BELOW_THRESHOLD = 36,
+	DLP_R_REPEATED = 37, /* a value of the flow seen before */
+	DLP_R_EXCEPTED = 38, /* exception by digest */
+	DLP_R_MIRRORED = 39, /* payload bytes copied to the inspector */
+	DLP_R_WOULD_DROP = 40, /* monitor mode: packets that enforce would have dropped */
+	DLP_R_RESUMED = 41, /* a list filled and the chunk was taken up again */
+	DLP_R_INSPECTOR_DOWN = 42, /* dropped: policy on_inspector_down: closed */
+	DLP_R_NO_POLICY = 43, /* fell to the strictest policy */
+	DLP_R_LENGTH_LIE = 44, /* IP total length beyond the packet: scanned up to its end */
+	DLP_R_TRAILER = 45, /* bytes past the IP length, scanned too */
+	DLP_R_PASSED = 46, /* packets let out */
+	DLP_R_DROPPED = 47, /* packets dropped, whatever the reason */
+	DLP_R_CONTROL = 48, /* FIN or RST without payload of a blocked flow, let out */
+	DLP_R_ICMP_ERROR = 49, /* reserved */
+	DLP_REASONS = 64, /* size of the counter rows */
+};
+
+enum dlp_event_kind {
+	DLP_EV_MATCH = 1, /* a signature matched and was decided in the kernel */
+	DLP_EV_PREFILTER = 2, /* a prefilter matched: the inspector decides */
+	DLP_EV_OPAQUE = 3, /* a flow was recognised as uninspectable */
+	DLP_EV_BUDGET = 4, /* the work bound was reached */
+	DLP_EV_DENIED = 5, /* destination rule: deny (first packet of the flow) */
+};
+
+enum dlp_check {
+	DLP_CHECK_NONE = 0,
+	DLP_CHECK_LUHN = 1, /* ISO/IEC 7812-1, all digits of the match */
+	DLP_CHECK_IBAN = 2, /* ISO 13616: rotate four, letters as two digits, mod 97 = 1 */
+	DLP_CHECK_US_SSN = 3, /* area not 000, 666, 9xx; group not 00; serial not 0000 */
+	DLP_CHECK_NHS = 4, /* weights 10..2, mod 11 */
+	DLP_CHECK_DE_TAX = 5, /* ISO 7064 MOD 11,10 */
+	DLP_CHECK_ES_DNI = 6, /* 8 digits mod 23 gives the letter; X, Y, Z stand for 0, 1, 2 */
+	DLP_CHECK_FR_NIR = 7, /* 97 - (first 13 mod 97); 2A and 2B as 19 and 18 */
+	DLP_CHECKS = 8,
+};
+
+enum dlp_opaque {
+	DLP_OPAQUE_NO = 0,
+	DLP_OPAQUE_TLS = 1,
+	DLP_OPAQUE_QUIC = 2,
+	DLP_OPAQUE_SSH = 3,
+};
+
+enum dlp_dest_action {
+	DLP_DEST_INSPECT = 0,
+	DLP_DEST_EXEMPT = 1,
+	DLP_DEST_DENY = 2,
+};
+
+enum dlp_policy_flag {
+	DLP_P_MONITOR = 1,
+	DLP_P_INSPECTOR_DOWN_CLOSED = 2,
+	DLP_P_OTHER_DROP = 4,
+	DLP_P_OVER_BUDGET_DROP = 8,
+};
+
+enum dlp_flow_state {
+	DLP_FLOW_OPEN = 0,
+	DLP_FLOW_BLOCKED = 1,
+};
+
+enum dlp_flow_flag {
+	DLP_F_INIT = 1,
+	DLP_F_PARTLY = 2, /* began before the attach, or bytes were missed */
+	DLP_F_MIRROR = 4,
+	DLP_F_HOLE = 8, /* this program dropped the segment at next_seq */
+	DLP_F_EXEMPT = 16,
+	DLP_F_DENIED = 32,
+	DLP_F_FIRST = 64, /* payload has been seen: protocol recognition is done */
+};
+
+enum dlp_event_flag {
+	DLP_EF_MONITOR = 1, /* decided, not enforced */
+	DLP_EF_BELOW_THRESHOLD = 2,
+	DLP_EF_EXCEPTED = 4,
+	DLP_EF_MIDSTREAM = 8,
+};
+
+/* One step of a shape: a run of min..max bytes of a class, taken possessively. */
+struct dlp_step {
+	__u8 cls; /* bit of the class table; 0 is any byte */
+	__u8 min;
+	__u8 max;
+	__u8 pad;
+};
+
+/*
+ * A shape decides a match that starts at a given byte: literal first, then the
+ * steps from the start (a literal is stepped over with class 0), then the byte
+ * behind. The byte before the start must be of class `left`, the byte behind the
+ * end of class `right`; where a stream starts or a segment ends it reads as NUL.
+ */
+struct dlp_shape {
+	__u8 literal[DLP_LITERAL]; /* folded bytes are stored with bit 5 set */
+	__u8 fold[DLP_LITERAL]; /* 0x20 where case is folded */
+	__u8 mask[DLP_LITERAL]; /* 0xff where a literal byte stands */
+	struct dlp_step step[DLP_STEPS];
+	__u16 signature;
+	__u8 literal_offset; /* from the start of the match */
+	__u8 steps;
+	__u8 left;
+	__u8 right;
+	__u8 lane_offset; /* digit lane: from the start of the match to its first digit group */
+	__u8 pad;
+};
+
+struct dlp_anchor_entry {
+	__u16 shape;
+	__s8 offset; /* of the q-gram from the start of the match; -1: with the byte before it */
+	__u8 pad;
+};
+
+/* Value of the q-gram table; key is (generation << 32 | folded gram, little endian). */
+struct dlp_anchor {
+	__u32 count;
+	struct dlp_anchor_entry entry[DLP_ANCHORS];
+};
+
+/* What a signature needs once a shape of it fits. */
+struct dlp_signature {
+	__u8 check; /* enum dlp_check */
+	__u8 prefilter; /* 1: the inspector decides */
+	__u8 normalise; /* 1: digest over letters and digits only, upper case; 0: over the bytes as they are */
+	__u8 pad[5];
+};
+
+struct dlp_bloom {
+	__u64 word[DLP_BLOOM_WORDS];
+};
+
+struct dlp_classes {
+	__u64 of[256]; /* bit c: the byte is of class c; bit 0 is always set */
+};
+
+/*
+ * Which shapes of the digit lane can start at a digit group: bits of
+ * first[min(length, 15) * 32 + followed_by_separator * 16 + first digit] and of
+ * second[min(length of the next group, 15)], 0 where no separator and group follow.
+ */
+struct dlp_lane {
+	__u64 first[512];
+	__u64 second[16];
+	__u16 shape[DLP_LANE];
+};
+
+/* Key of the action table: (generation << 31 | policy << 16 | signature); no entry: not in the policy. */
+struct dlp_rule {
+	__u8 action; /* enum dlp_action */
+	__u8 index; /* of the rule in its policy */
+	__u16 threshold; /* distinct values in a flow at which the action begins; 1 is at once */
+};
+
+struct dlp_destination {
+	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 mask[16];
+	__u16 port_low;
+	__u16 port_high;
+	__u8 action; /* enum dlp_dest_action */
+	__u8 pad[3];
+};
+
+/* Key of the policy table: generation * DLP_POLICIES + policy. Number 0 is the strictest in force. */
+struct dlp_policy {
+	__u32 flags; /* enum dlp_policy_flag */
+	__u8 uninspectable; /* enum dlp_action: allow, alert or drop */
+	__u8 destinations;
+	__u8 pad[2];
+	struct dlp_destination destination[DLP_DESTINATIONS];
+};
+
+struct dlp_who {
+	__u64 netns; /* workload key of the namespace */
+	__u64 cgroup; /* 0: any */
+};
+
+/* Read once a packet. */
+struct dlp_settings {
+	__u32 generation; /* 0 or 1 */
+	__u32 scan_slot[2]; /* program array slot of the scanner of each generation */
+	__u32 cgroup_level; /* ancestor level that names a workload; 0: the socket's own cgroup */
+	__u64 heartbeat_ns; /* CLOCK_MONOTONIC of the inspector's last sign of life */
+	__u64 heartbeat_max_ns;
+	__u32 release; /* number of the live signature set */
+	__u32 pad;
+	__u8 hmac_inner[64]; /* key XOR 0x36, key XOR 0x5c (RFC 2104) */
+	__u8 hmac_outer[64];
+};
+
+struct dlp_flow_key {
+	__u64 netns;
+	__u8 source[16];
+	__u8 destination[16];
+	__u16 source_port;
+	__u16 destination_port;
+	__u16 protocol; /* IP protocol, or ethertype with `family` 0 */
+	__u8 family; /* 4, 6, 0 */
+	__u8 pad;
+};
+
+struct dlp_flow {
+	__u64 id;
+	__u64 cgroup;
+	__u64 started_ns;
+	__u64 seen_ns;
+	__u64 packets;
+	__u64 offset; /* stream offset of the next byte */
+	__u64 inspected; /* bytes */
+	__u64 missed; /* bytes */
+	__u64 opaque_bytes;
+	__u32 next_seq;
+	__u32 isn;
+	__u32 matches;
+	__u16 signature; /* of the match that blocked it */
+	__u16 policy;
+	__u8 state; /* enum dlp_flow_state */
+	__u8 flags; /* enum dlp_flow_flag */
+	__u8 opaque; /* enum dlp_opaque */
+	__u8 generation; /* that `policy` and the destination flags were read from */
+	__u32 pad;
+	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
+};
+
+struct dlp_seen_key {
+	__u64 flow;
+	__u64 value; /* first bytes of the digest; 0 holds the count of the rule */
+	__u32 rule;
+	__u32 pad;
+};
+
+struct dlp_exception_key {
+	__u32 policy; /* generation << 31 | policy */
+	__u32 pad;
+	__u8 digest[32];
+};
+
+struct dlp_counters {
+	__u64 packets[DLP_REASONS];
+	__u64 bytes[DLP_REASONS];
+};
+
+struct dlp_event {
+	__u32 kind; /* enum dlp_event_kind */
+	__u32 size; /* of this struct */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 flow;
+	__u64 cgroup;
+	struct dlp_flow_key key;
+	__u64 offset; /* of the match in the stream or datagram */
+	__u32 length;
+	__u32 sent_before; /* bytes of the match that left in earlier segments */
+	__u32 count; /* distinct values of the rule in this flow, this one included */
+	__u32 release;
+	__u16 signature;
+	__u16 policy;
+	__u8 rule;
+	__u8 action; /* enum dlp_action */
+	__u8 flags; /* enum dlp_event_flag */
+	__u8 reason; /* enum dlp_reason, for kinds other than match */
+	__u8 digest[32]; /* HMAC-SHA-256 of the normalised value */
+	__u8 head[8]; /* first and last bytes, for masking; zero where the match is shorter than 16 */
+	__u8 tail[8];
+};
+
+/* Header of a record in the payload ring; `length` bytes follow. */
+struct dlp_payload {
+	__u64 time_ns;
+	__u64 flow;
+	struct dlp_flow_key key;
+	__u64 offset; /* stream offset of the first byte */
+	__u32 length;
+	__u32 release;
+	__u16 policy;
+	__u8 final; /* a datagram's end, or FIN */
+	__u8 pad[5];
+};
+
+#endif

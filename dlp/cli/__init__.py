@@ -1,0 +1,1 @@
+"""Commands. They parse arguments, call one thing below, and print."""

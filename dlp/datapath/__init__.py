@@ -1,0 +1,1 @@
+"""The kernel path as userspace sees it: build, pins, tables, events, attach."""

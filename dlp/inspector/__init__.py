@@ -1,0 +1,1 @@
+"""What the kernel cannot decide is decided here, in processes without privileges."""

@@ -1,0 +1,173 @@
+"""The values that the whole product speaks of: actions, workloads, flows, verdicts.
+
+Values only: no input or output, no kernel structs (those are in datapath.abi), no
+raw matched bytes. Enum numbers agree with bpf/abi.h and are append-only.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Action(enum.IntEnum):
+    """What is done with a match; the strongest of a packet wins."""
+
+    ALLOW = 0
+    ALERT = 1
+    MIRROR = 2
+    HOLD = 3
+    DROP = 4
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Mode(enum.StrEnum):
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+
+
+class Opaque(enum.IntEnum):
+    """Why the bytes of a flow tell nothing."""
+
+    NO = 0
+    TLS = 1
+    QUIC = 2
+    SSH = 3
+
+
+class DestinationAction(enum.IntEnum):
+    INSPECT = 0
+    EXEMPT = 1
+    DENY = 2
+
+
+class WorkloadState(enum.StrEnum):
+    """`pending`: listed and not there yet. `enforced`: every boundary device is attached."""
+
+    PENDING = "pending"
+    ATTACHING = "attaching"
+    ENFORCED = "enforced"
+    GONE = "gone"
+    FAILED = "failed"
+
+
+class DecidedBy(enum.StrEnum):
+    KERNEL = "kernel"
+    INSPECTOR = "inspector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A network namespace under the gateway's control.
+
+    Attributes:
+        name: as in /run/netns.
+        key: 64-bit number the kernel programs know it by; 0 while pending.
+        inode: of the namespace (nsfs); 0 while pending.
+        devices: boundary devices with a classifier attached.
+        policies: names of the policies in force, the namespace's own first.
+        unprotected_ms: between the device's being up and its classifier's attach;
+            None where it is not known.
+    """
+
+    name: str
+    state: WorkloadState
+    key: int = 0
+    inode: int = 0
+    devices: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    mode: Mode = Mode.ENFORCE
+    error: str = ""
+    unprotected_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One direction of a conversation as the kernel accounts for it (bytes of payload)."""
+
+    id: int
+    workload: str
+    cgroup: int
+    protocol: str
+    source: Endpoint
+    destination: Endpoint
+    state: str
+    opaque: str
+    policy: str
+    packets: int
+    bytes: int
+    inspected: int
+    opaque_bytes: int
+    missed: int
+    matches: int
+    partly: bool
+    mirrored: bool
+    age_s: float
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A decision about one match, as stored and shown.
+
+    Attributes:
+        id: given by the store; 0 before.
+        time: seconds since the epoch, UTC.
+        kind: match, opaque, budget or denied.
+        masked: the value with all but its permitted ends hidden.
+        digest: HMAC-SHA-256 of the normalised value, hex.
+        offset: of the match in the stream or datagram; `length` likewise in bytes.
+        sent_before: bytes of the match that had left in earlier segments.
+        count: distinct values of the rule in this flow, this one included.
+        enforced: False in monitor mode and below a threshold.
+        decided: where the decision was made.
+    """
+
+    id: int = 0
+    time: float
+    kind: str
+    workload: str
+    cgroup: int
+    flow: int
+    protocol: str
+    source: Endpoint
+    destination: Endpoint
+    signature: str
+    severity: str
+    policy: str
+    rule: int
+    action: Action
+    enforced: bool
+    decided: DecidedBy
+    masked: str
+    digest: str
+    offset: int
+    length: int
+    sent_before: int
+    count: int
+    release: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    reason: str
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Counters by reason, summed over processors; by workload and in total."""
+
+    total: tuple[Counter, ...]
+    workloads: dict[str, tuple[Counter, ...]] = field(default_factory=dict)

@@ -1,0 +1,91 @@
+"""The port through which API and CLI see a running gateway.
+
+A Protocol and the values it speaks, nothing else: the gateway implements it, tests
+use a short fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from dlp.model import Flow, Stats, Verdict, Workload
+from dlp.signatures.image import ImageSignature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """`status`: ok, or degraded with the reasons in `problems`."""
+
+    status: str
+    version: str
+    uptime_s: float
+    kernel: str
+    release: int
+    signatures: int
+    image: str
+    workloads_enforced: int
+    workloads_pending: int
+    events_lost: int
+    inspector: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadResult:
+    """What a reload changed; a reload that fails raises a DlpError and changes nothing."""
+
+    release: int
+    image: str
+    signatures: int
+    policies: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictQuery:
+    """Filters of a verdict listing; None matches all. Times in seconds since the epoch.
+
+    Newest first; `before_id` is the id of the last verdict of the page before.
+    """
+
+    workload: str | None = None
+    signature: str | None = None
+    action: str | None = None
+    severity: str | None = None
+    kind: str | None = None
+    flow: int | None = None
+    since: float | None = None
+    until: float | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
+class Gateway(Protocol):
+    """What can be asked of a running gateway."""
+
+    async def health(self) -> Health: ...
+
+    async def workloads(self) -> list[Workload]: ...
+
+    async def flows(self, *, workload: str | None = None, limit: int = 1000) -> list[Flow]: ...
+
+    async def stats(self) -> Stats: ...
+
+    async def signatures(self) -> list[ImageSignature]: ...
+
+    async def verdicts(self, query: VerdictQuery) -> list[Verdict]: ...
+
+    async def reload(self) -> ReloadResult:
+        """Read the configuration again and make it live.
+
+        Raises:
+            DlpError: the file or a pack is bad; nothing changed.
+        """
+        ...
+
+    def subscribe(self, *, after: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[Verdict]]:
+        """Verdicts as they are stored, first those stored since `after` (an id), in order."""
+        ...

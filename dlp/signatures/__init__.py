@@ -1,0 +1,1 @@
+"""Signatures: packs, the regex's syntax tree, lowering, anchors, the compiled image."""

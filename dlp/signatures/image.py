@@ -1,0 +1,152 @@
+"""The compiled signature set: what the compiler returns and the tables are filled from.
+
+Immutable and free of kernel types; datapath.tables alone turns it into map values.
+The limits are those of bpf/abi.h.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from dlp.model import DecidedBy
+
+TAIL = 128
+SPAN = 126
+LITERAL = 32
+STEPS = 16
+CLASSES = 64
+ANCHORS_PER_GRAM = 8
+LANE_SHAPES = 64
+SIGNATURES = 4096
+SHAPES = 4096
+BLOOM_WORDS = 2048
+STRIDES = (2, 3, 6)
+
+
+class Check(enum.IntEnum):
+    """Checksums that the kernel computes; numbers as enum dlp_check in bpf/abi.h."""
+
+    NONE = 0
+    LUHN = 1
+    IBAN = 2
+    US_SSN = 3
+    NHS = 4
+    DE_TAX = 5
+    ES_DNI = 6
+    FR_NIR = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A run of min..max bytes of a class, taken possessively. Class 0 is any byte."""
+
+    cls: int
+    min: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One way in which a signature can match, decided from its first byte.
+
+    Attributes:
+        signature: index into KernelImage.signatures.
+        literal: bytes that stand at `literal_offset` from the start, folded bytes
+            with bit 5 set; empty where the shape has none.
+        fold: as long as literal; 0x20 where case is folded, else 0.
+        steps: cover the match from its first byte to its last; a literal is stepped
+            over with class 0.
+        left, right: class of the byte before the start and behind the end (0: any).
+            Before a stream and behind a segment that byte reads as NUL.
+        grams: q-grams (4 folded bytes) with their offsets from the start of the
+            match; for each of `stride` consecutive offsets every variant is listed.
+            Empty for the digit lane.
+        lane: True where the digit lane finds it.
+        lane_offset: from the start of the match to its first digit group.
+        span: most bytes of a match, boundaries not counted; at most SPAN.
+    """
+
+    signature: int
+    literal: bytes
+    fold: bytes
+    literal_offset: int
+    steps: tuple[Step, ...]
+    left: int
+    right: int
+    grams: tuple[tuple[bytes, int], ...]
+    lane: bool
+    lane_offset: int
+    span: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSignature:
+    """What the kernel and the reports need to know of one signature.
+
+    Attributes:
+        id: `pack.group.name`.
+        decided: KERNEL where shapes and check equal the regex; INSPECTOR where the
+            shapes are a prefilter only.
+        why: one sentence that says why it is decided there.
+        normalise: digest over letters and digits only, in upper case.
+        mask_head, mask_tail: characters shown at either end in masked text.
+        regex: source text, for the inspector; shapes: indices into KernelImage.shapes.
+    """
+
+    id: str
+    severity: str
+    decided: DecidedBy
+    why: str
+    check: Check
+    normalise: bool
+    mask_head: int
+    mask_tail: int
+    regex: str
+    validator: str
+    shapes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """Digit lane tables: see struct dlp_lane. `first` has 512 words, `second` 16."""
+
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    shapes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelImage:
+    """A signature set as the kernel programs read it.
+
+    Attributes:
+        version: hex SHA-256 over all that follows, so that equal sets are equal.
+        stride: distance in bytes between sampled q-grams; one of STRIDES.
+        classes: byte classes as sets of byte values; number 0 holds all bytes.
+        bloom: BLOOM_WORDS words of 64 bits.
+        anchors: folded gram (4 bytes) to (shape index, offset) entries.
+    """
+
+    version: str
+    stride: int
+    signatures: tuple[ImageSignature, ...]
+    shapes: tuple[Shape, ...]
+    classes: tuple[frozenset[int], ...]
+    bloom: tuple[int, ...]
+    anchors: dict[bytes, tuple[tuple[int, int], ...]]
+    lane: Lane
+
+
+GRAM_MULTIPLIER = 0x9E3779B97F4A7C15
+
+
+def bloom_bits(gram: bytes) -> tuple[int, int, int]:
+    """Word index and the two bit numbers of a folded gram in the blocked Bloom filter.
+
+    The same arithmetic stands in bpf/scan.h: a 64-bit product of the gram, read as a
+    little-endian 32-bit number; the top 11 bits name the word, bits 32..37 and 42..47
+    the two bits in it.
+    """
+    product = (int.from_bytes(gram, "little") * GRAM_MULTIPLIER) & 0xFFFF_FFFF_FFFF_FFFF
+    return product >> 53, (product >> 32) & 63, (product >> 42) & 63

@@ -1,0 +1,1 @@
+"""SQLite: verdicts and tokens. Never a raw value."""

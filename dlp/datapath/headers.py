@@ -81,6 +81,9 @@ def use(tree: HeaderTree) -> None:
     """Hand the tree to every later compilation by bcc in this process and its children."""
     if tree.path is not None:
         os.environ[_VARIABLE] = str(tree.path)
+    else:
+        # Set but empty, it would send bcc to a directory without a name.
+        os.environ.pop(_VARIABLE, None)
 
 
 def _from_operator(path: Path) -> HeaderTree:

@@ -157,16 +157,16 @@ def test_unwritable_cache(tmp_path):
     assert str(tmp_path / "cache") in raised.value.message
 
 
-def test_use_leaves_bcc_alone_where_it_finds_its_own(monkeypatch):
-    """Only a tree of ours is handed to bcc."""
-    headers.use(headers.HeaderTree(None, "", ""))
-
-    assert "BCC_KERNEL_SOURCE" not in os.environ
-
-    monkeypatch.setenv("BCC_KERNEL_SOURCE", "")  # so that the change below is undone
+def test_use(monkeypatch):
+    """A tree of ours is handed to bcc; where bcc finds its own, nothing is, not even nothing."""
+    monkeypatch.setenv("BCC_KERNEL_SOURCE", "")
     headers.use(headers.HeaderTree(Path("/x"), "", ""))
 
     assert "/x" == os.environ["BCC_KERNEL_SOURCE"]
+
+    headers.use(headers.HeaderTree(None, "", ""))
+
+    assert "BCC_KERNEL_SOURCE" not in os.environ
 
 
 LOAD = r"""

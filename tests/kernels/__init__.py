@@ -1,0 +1,1 @@
+"""Runs tests under Debian's own kernels, booted in qemu on this machine's root file system."""

@@ -1,0 +1,163 @@
+"""What a policy file says, as values. No input or output, no kernel numbers."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from dlp.errors import Place
+from dlp.model import Action, DestinationAction, Mode
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+POLICIES = 63  # number 0 of the kernel's 64 is the strictest
+DESTINATION_ROWS = 32
+RULES = 256
+THRESHOLD = 64
+
+
+class InspectorDown(enum.StrEnum):
+    """What becomes of flows that wait for the inspector while it is down."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class OtherProtocols(enum.StrEnum):
+    """Transports other than TCP, UDP and ICMP, ethertypes other than IP and ARP."""
+
+    SCAN = "scan"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpAddress:
+    """`host`: a name or an address, IPv6 without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this host can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Where the API listens."""
+
+    unix: Path = Path("/run/dlp/api.sock")
+    tcp: TcpAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workloads:
+    """`netns`: names as in /run/netns."""
+
+    netns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Globs of which one must fit; an empty tuple fits all. `*` also fits slashes."""
+
+    netns: tuple[str, ...] = ()
+    cgroup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class PortRange:
+    """Both ends included."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """`ports`: empty for all."""
+
+    network: Network
+    ports: tuple[PortRange, ...] = ()
+    action: DestinationAction
+
+    @property
+    def rows(self) -> int:
+        """How many of the kernel's rows it takes."""
+        return len(self.ports) or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyException:
+    """A value that may pass, by its keyed digest, until that day begins (UTC)."""
+
+    digest: bytes
+    until: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """`signatures`: globs over ids. `threshold`: distinct values in a flow, 1 is at once."""
+
+    signatures: tuple[str, ...]
+    action: Action
+    threshold: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """`uninspectable`: allow, alert or drop. `over_budget`: alert or drop."""
+
+    name: str
+    match: Match = Match()
+    mode: Mode = Mode.ENFORCE
+    on_inspector_down: InspectorDown = InspectorDown.OPEN
+    uninspectable: Action = Action.ALLOW
+    other_protocols: OtherProtocols = OtherProtocols.SCAN
+    over_budget: Action = Action.DROP
+    destinations: tuple[Destination, ...] = ()
+    exceptions: tuple[PolicyException, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A policy file.
+
+    Attributes:
+        signatures: packs by name, or by path as written; a relative path begins at
+            `base`.
+        cgroup_level: ancestor level that names a workload; 0: the socket's own cgroup.
+        warnings: what is allowed but unwise, one sentence each.
+        lines: 1-based line by dotted key, as `policies[0].rules[1].action`.
+    """
+
+    file: Path
+    state_dir: Path = Path("/var/lib/dlp")
+    api: Api = Api()
+    signatures: tuple[str, ...]
+    workloads: Workloads = Workloads()
+    cgroup_level: int = 0
+    policies: tuple[Policy, ...]
+    warnings: tuple[str, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def base(self) -> Path:
+        """Directory that relative paths begin at."""
+        return self.file.parent
+
+    def place(self, key: str) -> Place:
+        """Where a dotted key stands in the file."""
+        return Place(self.file, self.lines.get(key), key)

@@ -1,0 +1,184 @@
+"""Which policy a workload has, which action a signature: values in, values out.
+
+Number 0 is synthesised (policy.strictest); 1 to n are the file's policies in order. Reads
+no clock: the time is given to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import translate
+
+from dlp.config import Config, Policy, PolicyException, check_signatures
+from dlp.errors import ConfigError
+from dlp.model import Action, Mode
+from dlp.policy.rows import (
+    STRICTEST,
+    STRICTEST_NAME,
+    KernelPolicies,
+    KernelPolicy,
+    RuleRow,
+    destination_rows,
+    flags_of,
+)
+from dlp.policy.strictest import strictest_denies, strictest_flags, strictest_rules
+
+
+class PolicySet:
+    """The policies of a file against the ids of a signature set, in the image's order.
+
+    Raises:
+        ConfigError: a rule names no signature, or the denied destinations of all
+            policies together exceed the kernel's rows.
+    """
+
+    def __init__(self, config: Config, signature_ids: Sequence[str]) -> None:
+        check_signatures(config, signature_ids)
+        self._policies = config.policies
+        self._place = config.place
+        self._selectors = tuple(_Selector(policy) for policy in config.policies)
+        own = [_rows(policy, signature_ids) for policy in config.policies]
+        self._rules: tuple[Mapping[int, RuleRow], ...] = (strictest_rules(own), *own)
+        self._denies = strictest_denies(config)
+
+    def __len__(self) -> int:
+        return len(self._policies) + 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By policy number."""
+        return (STRICTEST_NAME, *(policy.name for policy in self._policies))
+
+    def mode(self, policy_index: int) -> Mode:
+        """Of a policy; the strictest enforces if any does."""
+        if policy_index != STRICTEST:
+            return self._policies[policy_index - 1].mode
+        enforce = any(policy.mode is Mode.ENFORCE for policy in self._policies)
+        return Mode.ENFORCE if enforce else Mode.MONITOR
+
+    def resolve(self, netns: str, cgroup: str | None) -> int:
+        """Number of the first policy that matches.
+
+        Args:
+            netns: name of the namespace.
+            cgroup: path below the cgroup root, as `/docker/ab12`; None for sockets of
+                any cgroup, which a policy with `cgroup:` does not match.
+
+        Raises:
+            ConfigError: none matches.
+        """
+        for number, selector in enumerate(self._selectors, 1):
+            if selector.matches(netns, cgroup):
+                return number
+        raise ConfigError(
+            f"no policy matches the namespace '{netns}'",
+            remedy="add a policy at the end with `match: {}`",
+            place=self._place("policies"),
+        )
+
+    def applicable(self, netns: str) -> tuple[int, ...]:
+        """Numbers of the policies that sockets of a namespace can have, its own first.
+
+        Those with `cgroup:` follow, in order, up to where the namespace's own one hides
+        what stands behind it.
+        """
+        by_cgroup: list[int] = []
+        for number, selector in enumerate(self._selectors, 1):
+            if selector.matches(netns, None):
+                return (number, *by_cgroup)
+            if selector.may_match(netns):
+                by_cgroup.append(number)
+        return tuple(by_cgroup)
+
+    def action_for(self, policy_index: int, signature_index: int) -> RuleRow | None:
+        """The first rule of a policy that names the signature; None where none does."""
+        return self._rules[policy_index].get(signature_index)
+
+    def next_expiry(self, now: float) -> float | None:
+        """Seconds since the epoch at which the next exception ends, after `now`."""
+        ends = (_end(entry) for policy in self._policies for entry in policy.exceptions)
+        return min((end for end in ends if end > now), default=None)
+
+    def expired(self, now: float) -> tuple[tuple[str, PolicyException], ...]:
+        """Exceptions that have ended, each with its policy's name."""
+        return tuple(
+            (policy.name, entry)
+            for policy in self._policies
+            for entry in policy.exceptions
+            if _end(entry) <= now
+        )
+
+    def kernel_policies(self, now: float) -> KernelPolicies:
+        """The rows to write, with the exceptions in force at `now` (seconds since the epoch)."""
+        rows = [
+            KernelPolicy(
+                name=STRICTEST_NAME,
+                flags=strictest_flags(self._policies),
+                uninspectable=max(
+                    (policy.uninspectable for policy in self._policies), default=Action.DROP
+                ),
+                destinations=self._denies,
+                rules=self._rules[STRICTEST],
+                exceptions=(),
+            )
+        ]
+        rows += (
+            KernelPolicy(
+                name=policy.name,
+                flags=flags_of(policy),
+                uninspectable=policy.uninspectable,
+                destinations=tuple(
+                    row for entry in policy.destinations for row in destination_rows(entry)
+                ),
+                rules=rules,
+                exceptions=tuple(entry.digest for entry in policy.exceptions if _end(entry) > now),
+            )
+            for policy, rules in zip(self._policies, self._rules[1:], strict=True)
+        )
+        return KernelPolicies(policies=tuple(rows), next_expiry=self.next_expiry(now))
+
+
+class _Selector:
+    """A policy's match, with its globs compiled."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._netns = _any_of(policy.match.netns)
+        self._cgroup = _any_of(policy.match.cgroup)
+        self._of_cgroups = bool(policy.match.cgroup)
+
+    def may_match(self, netns: str) -> bool:
+        return self._netns(netns)
+
+    def matches(self, netns: str, cgroup: str | None) -> bool:
+        if not self._netns(netns):
+            return False
+        if not self._of_cgroups:
+            return True
+        return cgroup is not None and self._cgroup(cgroup)
+
+
+def _any_of(globs: Sequence[str]) -> Callable[[str], bool]:
+    """A predicate for "one of the globs fits"; no globs fit all."""
+    if not globs:
+        return lambda _: True
+    match = re.compile("|".join(f"(?:{translate(glob)})" for glob in globs)).match
+    return lambda text: match(text) is not None
+
+
+def _rows(policy: Policy, signature_ids: Sequence[str]) -> dict[int, RuleRow]:
+    rows: dict[int, RuleRow] = {}
+    for number, rule in enumerate(policy.rules):
+        fits = _any_of(rule.signatures)
+        row = RuleRow(rule.action, number, rule.threshold)
+        for index, name in enumerate(signature_ids):
+            if index not in rows and fits(name):
+                rows[index] = row
+    return rows
+
+
+def _end(entry: PolicyException) -> float:
+    """An exception ends when its day begins, UTC."""
+    day = entry.until
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

@@ -160,7 +160,7 @@ def _translated(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:
         case sqlite3.SQLITE_FULL:
-            return StoreError(f"{path}: the disk is full", remedy="free space; nothing was lost")
+            return StoreError(f"{path}: the disk is full", remedy="free space on its file system")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
             return StoreError(
                 f"{path}: cannot be opened or written",

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import re
 import shlex
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from pathlib import Path
 from tests.kernels import images, machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class CollectError(Exception):
+    """pytest could not say which tests to run; the message holds its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,10 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         chosen = [images.get(series, options.cache) for series in options.kernel or images.PACKAGES]
-    except images.ImageError as error:
+        command = shlex.join(options.command or _pytest(options.select))
+    except (images.ImageError, CollectError) as error:
         print(f"test-kernels: {error}", file=sys.stderr)
         return 1
-    command = shlex.join(options.command) if options.command else _pytest(options.select)
     try:
         outcomes = asyncio.run(_all(chosen, command, options))
     except KeyboardInterrupt:
@@ -77,9 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pytest(select: str) -> str:
-    words = [sys.executable, "-m", "pytest", "-m", select, "-p", "no:cacheprovider", "--color=no"]
-    return shlex.join(words)
+def _pytest(select: str) -> list[str]:
+    """Return the command that runs what `select` chooses. Raises CollectError.
+
+    The files are found here and not in the guest, where importing every test of the project under
+    emulation takes longer than running the chosen ones.
+    """
+    pytest = [sys.executable, "-m", "pytest", "-m", select, "-p", "no:cacheprovider"]
+    found = subprocess.run(
+        [*pytest, "--collect-only", "-q"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    if found.returncode:
+        raise CollectError(f"no tests could be collected:\n{found.stdout}{found.stderr}")
+    files = dict.fromkeys(line.split("::")[0] for line in found.stdout.splitlines() if "::" in line)
+    return [*pytest, *files]
 
 
 async def _all(

@@ -18,7 +18,7 @@
 #define DLP_STEPS 16
 #define DLP_ANCHORS 8 /* shapes that may share one q-gram */
 #define DLP_LANE 64 /* shapes of the digit lane, one bit each */
-#define DLP_BLOOM_WORDS 2048 /* 16 KB: stays in the L1 data cache */
+#define DLP_BLOOM_WORDS 8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
 #define DLP_SIGNATURES 4096
 #define DLP_SHAPES 4096
 #define DLP_POLICIES 64
@@ -85,7 +85,8 @@ enum dlp_reason {
 	DLP_R_PASSED = 46, /* packets let out */
 	DLP_R_DROPPED = 47, /* packets dropped, whatever the reason */
 	DLP_R_CONTROL = 48, /* FIN or RST without payload of a blocked flow, let out */
-	DLP_R_ICMP_ERROR = 49, /* reserved */
+	DLP_R_SATURATED = 49, /* matches past the packet's share of events: counted only */
+	DLP_R_INSPECTOR_BLOCKED = 50, /* the inspector blocked the flow */
 	DLP_REASONS = 64, /* size of the counter rows */
 };
 
@@ -175,8 +176,7 @@ struct dlp_shape {
 	__u8 steps;
 	__u8 left;
 	__u8 right;
-	__u8 lane_offset; /* digit lane: from the start of the match to its first digit group */
-	__u8 pad;
+	__u8 pad[2];
 };
 
 struct dlp_anchor_entry {
@@ -216,6 +216,7 @@ struct dlp_lane {
 	__u64 first[512];
 	__u64 second[16];
 	__u16 shape[DLP_LANE];
+	__u8 offset[DLP_LANE]; /* from the start of the match to its first digit group */
 };
 
 /* Key of the action table: (generation << 31 | policy << 16 | signature); no entry: not in the policy. */
@@ -256,10 +257,21 @@ struct dlp_settings {
 	__u64 heartbeat_ns; /* CLOCK_MONOTONIC of the inspector's last sign of life */
 	__u64 heartbeat_max_ns;
 	__u32 release; /* number of the live signature set */
-	__u32 pad;
+	__u8 bloom_shift[2]; /* 64 less the binary logarithm of the Bloom filter's words */
+	__u8 pad[2];
 	__u8 hmac_inner[64]; /* key XOR 0x36, key XOR 0x5c (RFC 2104) */
 	__u8 hmac_outer[64];
 };
+
+/* Tables that never change; the instruction set has no constants of this size. */
+struct dlp_constants {
+	__u32 sha256[64]; /* FIPS 180-4, 4.2.2 */
+	__u8 bit_number[64]; /* de Bruijn: index (one * DLP_DEBRUIJN) >> 58 */
+	__u8 value[256]; /* 0..9 digits, 10..35 letters of either case, 0xff others */
+	__u8 dni_letter[32]; /* TRWAGMYFPDXBNJZSQVHLCKE as values */
+};
+
+#define DLP_DEBRUIJN 0x03F79D71B4CB0A89ULL
 
 struct dlp_flow_key {
 	__u64 netns;

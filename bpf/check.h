@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Checksums over what a shape accepted, then the rule: a hit that no rule of the
+ * policy names, or whose checksum fails, ends here.
+ */
+
+#define CHECKED 32 /* hits a call */
+#define VALUES 48 /* letters and digits of the longest value with a checksum */
+#define EVENT_SHARE 8 /* judged matches a packet; further harmless ones are counted only */
+
+/* Letters and digits of the match as numbers, one a byte: 0..9, 10..35. Returns how many. */
+static __always_inline u32 gather_values(struct scratch *s, struct buffer *buf,
+					 const struct dlp_constants *c, u64 start, u64 end)
+{
+	s->count = 0;
+#pragma clang loop unroll(disable)
+	for (u64 k = 0; k < 64; k++) {
+		u64 at = index_of(start + k), v;
+		u32 n;
+
+		OPAQUE_VALUE(k);
+		BARRIER();
+		if (at >= end)
+			break;
+		v = c->value[buf->b[at]];
+		n = s->count;
+		s->value[n & 63] = v;
+		s->count = n + (u32)((v - 36) >> 63);
+	}
+	BARRIER();
+	return s->count;
+}
+
+static __always_inline u32 value_at(const struct scratch *s, u64 i)
+{
+	asm volatile("%0 &= 63" : "+r"(i));
+	return s->value[i];
+}
+
+static __always_inline int luhn(const struct scratch *s, u32 n)
+{
+	u32 sum = 0;
+
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < 24; i++) {
+		u32 v = value_at(s, (u64)n - 1 - i), twice = v * 2;
+
+		OPAQUE_VALUE(i);
+		if (i >= n)
+			break;
+		twice -= twice > 9 ? 9 : 0;
+		sum += i & 1 ? twice : v;
+		OPAQUE_VALUE(sum);
+	}
+	return sum % 10 == 0;
+}
+
+static __always_inline u32 horner97(u32 rest, u32 v)
+{
+	return (rest * (v > 9 ? 100 : 10) + v) % 97;
+}
+
+static __always_inline int iban(const struct scratch *s, u32 n)
+{
+	u32 rest = 0;
+
+	if (n < 15 || n > 34)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (u32 i = 4; i < 34; i++) {
+		OPAQUE_VALUE(i);
+		if (i >= n)
+			break;
+		rest = horner97(rest, value_at(s, i));
+		OPAQUE_VALUE(rest);
+	}
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		rest = horner97(rest, s->value[i]);
+	return rest == 1;
+}
+
+static __always_inline int us_ssn(const struct scratch *s, u32 n)
+{
+	u32 area = s->value[0] * 100 + s->value[1] * 10 + s->value[2];
+	u32 group = s->value[3] * 10 + s->value[4];
+	u32 serial = s->value[5] + s->value[6] + s->value[7] + s->value[8];
+
+	return n == 9 && area && area != 666 && area < 900 && group && serial;
+}
+
+static __always_inline int nhs(const struct scratch *s, u32 n)
+{
+	u32 sum = 0, check;
+
+#pragma unroll
+	for (int i = 0; i < 9; i++)
+		sum += s->value[i] * (10 - i);
+	check = 11 - sum % 11;
+	if (check == 11)
+		check = 0;
+	return n == 10 && check == s->value[9];
+}
+
+static __always_inline int de_tax(const struct scratch *s, u32 n)
+{
+	u32 product = 10, check;
+
+#pragma unroll
+	for (int i = 0; i < 10; i++) {
+		u32 sum = (s->value[i] + product) % 10;
+
+		sum += sum ? 0 : 10;
+		product = sum * 2 % 11;
+	}
+	check = (11 - product) % 10;
+	return n == 11 && s->value[0] && check == s->value[10];
+}
+
+static __always_inline int es_dni(const struct scratch *s, const struct dlp_constants *c, u32 n)
+{
+	u32 first = s->value[0], number;
+
+	if (first > 9)
+		first -= 33; /* X, Y, Z */
+	number = first;
+#pragma unroll
+	for (int i = 1; i < 8; i++)
+		number = number * 10 + s->value[i];
+	number %= 23;
+	asm volatile("%0 &= 31" : "+r"(number));
+	return n == 9 && first < 10 && c->dni_letter[number] == s->value[8];
+}
+
+static __always_inline int fr_nir(const struct scratch *s, u32 n)
+{
+	u32 rest = 0;
+
+#pragma unroll
+	for (int i = 0; i < 13; i++) {
+		u32 v = s->value[i];
+
+		/* Corsica: 2A counts as 19, 2B as 18 */
+		if (i == 5 && s->value[6] > 9)
+			v = 1;
+		if (i == 6 && v > 9)
+			v = v == 10 ? 9 : 8;
+		rest = (rest * 10 + v) % 97;
+	}
+	return n == 15 && 97 - rest == s->value[13] * 10u + s->value[14];
+}
+
+static __always_inline int checksum_holds(struct scratch *s, const struct dlp_constants *c,
+					  u32 check, u32 n)
+{
+	switch (check) {
+	case DLP_CHECK_NONE:
+		return 1;
+	case DLP_CHECK_LUHN:
+		return luhn(s, n);
+	case DLP_CHECK_IBAN:
+		return iban(s, n);
+	case DLP_CHECK_US_SSN:
+		return us_ssn(s, n);
+	case DLP_CHECK_NHS:
+		return nhs(s, n);
+	case DLP_CHECK_DE_TAX:
+		return de_tax(s, n);
+	case DLP_CHECK_ES_DNI:
+		return es_dni(s, c, n);
+	case DLP_CHECK_FR_NIR:
+		return fr_nir(s, n);
+	}
+	return 0;
+}
+
+/* A prefilter fits: the inspector reads the flow from here on. */
+static __always_inline void call_inspector(struct scratch *s, u32 action, u32 signature)
+{
+	if (action == DLP_ALLOW)
+		return;
+	s->mirror = 1;
+	if (action == DLP_DROP && s->inspector_down &&
+	    s->policy_flags & DLP_P_INSPECTOR_DOWN_CLOSED) {
+		tally(s, DLP_R_INSPECTOR_DOWN, 1, s->payload);
+		s->verdict = DLP_DROP;
+		s->verdict_signature = signature;
+	}
+}
+
+int check(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_area();
+	struct buffer *buf = buffer_area();
+	struct dlp_constants *c;
+	u32 zero = 0;
+
+	if (!s || !buf)
+		return refuse();
+	c = constants.lookup(&zero);
+	if (!c)
+		return refuse();
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < CHECKED; i++) {
+		struct dlp_signature *signature;
+		struct dlp_shape *shape;
+		struct dlp_rule *rule;
+		u64 hit;
+		u32 number, n;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		if (s->hit >= s->hits || s->found >= FOUND)
+			break;
+		hit = s->hit_list[s->hit & (HITS - 1)];
+		s->hit++;
+		s->shape_key = s->generation * DLP_SHAPES + (u32)(hit >> 32);
+		shape = shapes.lookup(&s->shape_key);
+		if (!shape)
+			continue;
+		number = shape->signature & (DLP_SIGNATURES - 1);
+		s->index_key = s->generation * DLP_SIGNATURES + number;
+		s->rule_key = s->generation << 31 | s->policy << 16 | number;
+		signature = signatures.lookup(&s->index_key);
+		if (!signature)
+			continue;
+		if (signature->check != DLP_CHECK_NONE) {
+			n = gather_values(s, buf, c, hit >> 16 & INDEX, hit & INDEX);
+			BARRIER();
+			if (!checksum_holds(s, c, signature->check, n)) {
+				tally(s, DLP_R_CHECK_FAILED, 1, 0);
+				continue;
+			}
+		}
+		rule = rules.lookup(&s->rule_key);
+		if (!rule)
+			continue;
+		if (signature->prefilter) {
+			call_inspector(s, rule->action, number);
+			continue;
+		}
+		tally(s, DLP_R_MATCH, 1, 0);
+		if (s->judged >= EVENT_SHARE && rule->action < DLP_DROP && rule->threshold < 2) {
+			tally(s, DLP_R_SATURATED, 1, 0);
+			if (rule->action == DLP_MIRROR)
+				s->mirror = 1;
+			continue;
+		}
+		n = s->found;
+		s->found_list[n & (FOUND - 1)] = hit;
+		s->found = n + 1;
+		s->judged++;
+	}
+	BARRIER();
+	if (s->hit >= s->hits) {
+		s->hits = 0;
+		s->hit = 0;
+	}
+	if (s->found) {
+		programs.call(skb, SLOT_JUDGE);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	}
+	return go_on(skb, s);
+}

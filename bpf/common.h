@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What every program needs: its areas, counters, and arithmetic without branches.
+ *
+ * The verifier follows each way through a loop apart as long as registers differ, so
+ * loops keep their state in the scratch area (a map value, of which it knows nothing)
+ * and BARRIER() makes the compiler store and reload it there.
+ */
+
+#define PASS TC_ACT_UNSPEC /* on to the next filter: foreign ones stay in charge of their own */
+#define DROP TC_ACT_SHOT
+
+#define BARRIER() asm volatile("" ::: "memory")
+#define OPAQUE_VALUE(v) asm volatile("" : "+r"(v))
+
+static __always_inline struct scratch *scratch_area(void)
+{
+	u32 zero = 0;
+
+	return scratches.lookup(&zero);
+}
+
+static __always_inline struct buffer *buffer_area(void)
+{
+	u32 zero = 0;
+
+	return buffers.lookup(&zero);
+}
+
+static __always_inline void tally(struct scratch *s, u32 reason, u64 packets, u64 bytes)
+{
+	u32 slot = s->key.netns & (DLP_WORKLOADS - 1);
+	struct dlp_counters *row = counters.lookup(&slot);
+
+	if (row) {
+		row->packets[reason & (DLP_REASONS - 1)] += packets;
+		row->bytes[reason & (DLP_REASONS - 1)] += bytes;
+	}
+}
+
+/* 1 where v is not 0; clang would make a jump of (v != 0). */
+static __always_inline u64 nonzero(u64 v)
+{
+	u64 y = -v;
+
+	OPAQUE_VALUE(y);
+	y |= v;
+	OPAQUE_VALUE(y);
+	return y >> 63;
+}
+
+/* The lesser of two values below 2^63. */
+static __always_inline u64 least(u64 a, u64 b)
+{
+	u64 less = (s64)(a - b) >> 63;
+
+	OPAQUE_VALUE(less);
+	return b ^ ((a ^ b) & less);
+}
+
+/* Number of the one bit that is set; 0 for 0. */
+static __always_inline u64 bit_number(const struct dlp_constants *c, u64 one)
+{
+	return c->bit_number[(one * DLP_DEBRUIJN) >> 58];
+}
+
+static __always_inline u64 index_of(u64 v)
+{
+	asm volatile("%0 &= 0x7fff" : "+r"(v));
+	return v;
+}
+
+/* An index that eight bytes may be read at. */
+static __always_inline u64 word_index_of(u64 v)
+{
+	asm volatile("%0 &= 0x7ff8" : "+r"(v));
+	return v;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * From flagged blocks to candidates (shape, start): which q-gram was it, which shapes
+ * does it anchor, do their literals stand there. Every list that could fill is drained
+ * by a tail call and taken up again where it stopped, so nothing is passed over.
+ */
+
+#define GRAM_BLOCKS 160 /* turns a call */
+#define GRAM_STEPS 768
+
+static __always_inline void push_gram(struct scratch *s, const struct bloom_probe *bloom,
+				      const u8 *p, u64 position)
+{
+	u32 n = s->candidates;
+
+	s->gram_at[n & (CANDIDATES - 1)] = position;
+	s->candidates = n + (u32)(gram_in_bloom(bloom, p) & 1);
+}
+
+#define PUSH(offset) push_gram(s, &bloom, p + (offset), position + (offset));
+
+static __always_inline u64 literal_differs(const struct dlp_shape *shape, const u8 *p)
+{
+	u64 differs = 0;
+
+#pragma unroll
+	for (int i = 0; i < DLP_LITERAL / 8; i++) {
+		u64 w = *(u64 *)(p + i * 8);
+
+		w |= *(u64 *)(shape->fold + i * 8);
+		w ^= *(u64 *)(shape->literal + i * 8);
+		differs |= w & *(u64 *)(shape->mask + i * 8);
+	}
+	return differs;
+}
+
+int grams(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_area();
+	struct buffer *buf = buffer_area();
+	struct dlp_bloom *filter;
+	u32 generation;
+
+	if (!s || !buf)
+		return refuse();
+	generation = s->generation & 1;
+	filter = blooms.lookup(&generation);
+	if (!filter)
+		return refuse();
+
+	struct bloom_probe bloom = { .words = (u8 *)filter->word,
+				     .multiplier = GRAM_MULTIPLIER,
+				     .shift = s->bloom_shift };
+
+	OPAQUE_VALUE(bloom.multiplier);
+	if (s->candidate >= s->candidates) {
+		s->candidates = 0;
+		s->candidate = 0;
+	}
+	BARRIER();
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < GRAM_BLOCKS; i++) {
+		u64 block, position, eight;
+		u8 *p;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		block = s->gram_block;
+		if (block >= s->blocks || s->candidates > CANDIDATES - 32)
+			break;
+		/* Eight blocks at a time: mostly none of them is flagged. */
+		eight = *(u64 *)(s->flag + (block & (FLAGS - 8))) >> ((block & 7) * 8);
+		if (!(eight & 0x0101010101010101ULL)) {
+			s->gram_block = (block | 7) + 1;
+			continue;
+		}
+		s->gram_block = block + 1;
+		if (!(eight & FLAG_GRAM))
+			continue;
+		position = index_of(ORIGIN + block * BLOCK);
+		if (position > PAYLOAD + CHUNK)
+			break;
+		p = buf->b + position;
+		/*
+		 * Each stride's samples are among these; the phase counts from the block's
+		 * start, of which the strides are divisors.
+		 */
+		if (s->scan_slot == SLOT_SCAN6) {
+			PUSH(0) PUSH(6) PUSH(12) PUSH(18) PUSH(24) PUSH(30) PUSH(36) PUSH(42)
+		} else if (s->scan_slot == SLOT_SCAN3) {
+			PUSH(0) PUSH(3) PUSH(6) PUSH(9) PUSH(12) PUSH(15) PUSH(18) PUSH(21)
+			PUSH(24) PUSH(27) PUSH(30) PUSH(33) PUSH(36) PUSH(39) PUSH(42) PUSH(45)
+		} else {
+			PUSH(0) PUSH(2) PUSH(4) PUSH(6) PUSH(8) PUSH(10) PUSH(12) PUSH(14)
+			PUSH(16) PUSH(18) PUSH(20) PUSH(22) PUSH(24) PUSH(26) PUSH(28) PUSH(30)
+			PUSH(32) PUSH(34) PUSH(36) PUSH(38) PUSH(40) PUSH(42) PUSH(44) PUSH(46)
+		}
+	}
+	tally(s, DLP_R_BLOOM_CANDIDATE, s->candidates - s->candidate, 0);
+	BARRIER();
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < GRAM_STEPS; i++) {
+		struct dlp_anchor *anchor;
+		struct dlp_shape *shape;
+		u64 position, start, at;
+		u32 n, entry;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		if (s->candidate >= s->candidates || s->matches >= MATCHES)
+			break;
+		position = index_of(s->gram_at[s->candidate & (CANDIDATES - 1)]);
+		if (position > PAYLOAD + CHUNK)
+			break;
+		s->gram_key = (u64)s->generation << 32 | *(u32 *)(buf->b + position) | FOLD;
+		anchor = anchors.lookup(&s->gram_key);
+		entry = s->entry;
+		if (!anchor || entry >= anchor->count) {
+			s->candidate++;
+			s->entry = 0;
+			continue;
+		}
+		s->entry = entry + 1;
+		entry &= DLP_ANCHORS - 1;
+		start = position - (s64)anchor->entry[entry].offset;
+		s->shape_index = anchor->entry[entry].shape;
+		s->shape_key = s->generation * DLP_SHAPES + s->shape_index;
+		shape = shapes.lookup(&s->shape_key);
+		if (!shape)
+			continue;
+		at = index_of(start + shape->literal_offset);
+		if (at > PAYLOAD + CHUNK)
+			continue;
+		if (literal_differs(shape, buf->b + at))
+			continue;
+		n = s->matches;
+		s->match_list[n & (MATCHES - 1)] = s->shape_index << 16 | (start & INDEX);
+		s->matches = n + 1;
+	}
+	/* Let the digit lane add to a short list before it is worked off. */
+	if (s->digit_block < s->blocks && s->matches < MATCHES / 2) {
+		programs.call(skb, SLOT_DIGITS);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	}
+	return go_on(skb, s);
+}

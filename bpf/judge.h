@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a confirmed match leads to: digest, exception, distinct values and threshold,
+ * the rule's action, and the event that tells of it.
+ */
+
+#define JUDGED 2 /* matches a call */
+#define EDGE 8
+
+/* Distinct values of a rule in a flow, this one included; `repeated` if it was there. */
+static __always_inline u32 count_distinct(struct scratch *s, u32 rule, u32 *repeated)
+{
+	u32 one = 1, *known;
+
+	s->seen_key.flow = s->flow_id;
+	s->seen_key.rule = rule;
+	s->seen_key.pad = 0;
+	s->seen_key.value = *(u64 *)s->event.digest | 1;
+	known = seen.lookup(&s->seen_key);
+	*repeated = known != 0;
+	if (!known)
+		seen.update(&s->seen_key, &one);
+	s->seen_key.value = 0;
+	known = seen.lookup(&s->seen_key);
+	if (!known) {
+		if (seen.update(&s->seen_key, &one))
+			return ~0U; /* cannot count: as if the threshold were reached */
+		return 1;
+	}
+	if (!*repeated)
+		*known += 1;
+	return *known;
+}
+
+static __always_inline void copy_edges(struct dlp_event *e, struct buffer *buf, u64 start, u64 end)
+{
+	u64 length = end - start, last = index_of(end - EDGE);
+
+	start = index_of(start);
+	if (start > PAYLOAD + CHUNK || last > PAYLOAD + CHUNK)
+		return;
+	if (length >= 16) {
+		*(u64 *)e->head = *(u64 *)(buf->b + start);
+		*(u64 *)e->tail = *(u64 *)(buf->b + last);
+	} else if (length >= 13) {
+		/* As a payment card may be shown: six and four (PCI DSS 3.4.1). */
+		*(u64 *)e->head = *(u64 *)(buf->b + start) & 0x0000FFFFFFFFFFFFULL;
+		*(u64 *)e->tail = *(u64 *)(buf->b + last) & 0xFFFFFFFF00000000ULL;
+	}
+}
+
+/* Judge one match: fills the event, sets the packet's verdict. */
+static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
+					const struct dlp_constants *c,
+					const struct dlp_settings *set, u64 hit)
+{
+	u64 start = index_of(hit >> 16), end = index_of(hit);
+	struct dlp_event *e = &s->event;
+	struct dlp_signature *signature;
+	struct dlp_shape *shape;
+	struct dlp_flow *flow;
+	struct dlp_rule *rule;
+	u32 action, count, number, threshold, rule_id, repeated = 0, flags = 0;
+	s64 sent;
+
+	s->shape_key = s->generation * DLP_SHAPES + (u32)(hit >> 32);
+	shape = shapes.lookup(&s->shape_key);
+	if (!shape)
+		return;
+	number = shape->signature & (DLP_SIGNATURES - 1);
+	s->index_key = s->generation * DLP_SIGNATURES + number;
+	s->rule_key = s->generation << 31 | s->policy << 16 | number;
+	signature = signatures.lookup(&s->index_key);
+	rule = rules.lookup(&s->rule_key);
+	if (!signature || !rule)
+		return;
+	action = rule->action;
+	threshold = rule->threshold;
+	rule_id = s->policy << 8 | rule->index;
+
+	note_begin(s, DLP_EV_MATCH);
+	e->rule = rule->index;
+	e->signature = number;
+	hmac_value(s, buf, c, set, start, end, signature->normalise, e->digest);
+	e->offset = s->base + start - ORIGIN;
+	e->length = end - start;
+	sent = s->packet_base - e->offset;
+	e->sent_before = sent > 0 ? sent : 0;
+	copy_edges(e, buf, start, end);
+
+	s->exception_key.policy = s->generation << 31 | s->policy;
+	s->exception_key.pad = 0;
+	__builtin_memcpy(s->exception_key.digest, e->digest, 32);
+	BARRIER();
+	if (exceptions.lookup(&s->exception_key)) {
+		tally(s, DLP_R_EXCEPTED, 1, 0);
+		action = DLP_ALLOW;
+		flags |= DLP_EF_EXCEPTED;
+		count = 0;
+	} else {
+		count = count_distinct(s, rule_id, &repeated);
+		if (count < threshold) {
+			tally(s, DLP_R_BELOW_THRESHOLD, 1, 0);
+			action = DLP_ALLOW;
+			flags |= DLP_EF_BELOW_THRESHOLD;
+		}
+	}
+	if (action == DLP_MIRROR)
+		s->mirror = 1;
+	if (action > s->verdict) {
+		s->verdict = action;
+		s->verdict_signature = number;
+	}
+	flow = flows.lookup(&s->key);
+	if (flow) {
+		flow->matches++;
+		if (flow->flags & DLP_F_PARTLY)
+			flags |= DLP_EF_MIDSTREAM;
+	}
+	if (repeated) {
+		tally(s, DLP_R_REPEATED, 1, 0);
+		return;
+	}
+	e->count = count;
+	e->action = action;
+	e->flags |= flags;
+	if (events.ringbuf_output(e, sizeof(*e), 0))
+		tally(s, DLP_R_EVENT_LOST, 1, 0);
+}
+
+int judge(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_area();
+	struct buffer *buf = buffer_area();
+	struct dlp_constants *c;
+	struct dlp_settings *set;
+	u32 zero = 0;
+
+	if (!s || !buf)
+		return refuse();
+	c = constants.lookup(&zero);
+	set = settings.lookup(&zero);
+	if (!c || !set)
+		return refuse();
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < JUDGED; i++) {
+		OPAQUE_VALUE(i);
+		BARRIER();
+		if (s->judge >= s->found || (s->verdict == DLP_DROP && !is_monitor(s)))
+			break;
+		s->judge++;
+		judge_match(s, buf, c, set, s->found_list[(s->judge - 1) & (FOUND - 1)]);
+	}
+	BARRIER();
+	if (s->verdict == DLP_DROP && !is_monitor(s)) {
+		programs.call(skb, s->scan_slot);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	}
+	if (s->judge < s->found) {
+		programs.call(skb, SLOT_JUDGE);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	}
+	s->found = 0;
+	s->judge = 0;
+	BARRIER();
+	return go_on(skb, s);
+}

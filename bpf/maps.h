@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The maps, and the scratch area in which a packet's programs hand over to one
+ * another. bcc's own map macros: it knows neither SEC(".maps") nor globals.
+ */
+
+/* Slots of the program array; userspace fills them (dlp/datapath/abi.py). */
+enum dlp_slot {
+	SLOT_CLASSIFY = 0,
+	SLOT_SCAN2 = 1,
+	SLOT_SCAN3 = 2,
+	SLOT_SCAN6 = 3,
+	SLOT_GRAMS = 4,
+	SLOT_DIGITS = 5,
+	SLOT_SHAPE = 6,
+	SLOT_CHECK = 7,
+	SLOT_JUDGE = 8,
+};
+
+/*
+ * The payload buffer. A stream's tail stands right before the payload; the bytes
+ * before the tail hold the header of a mirrored record. Its size is a power of two,
+ * so that a masked index is within bounds under every verifier from 6.1 on.
+ */
+#define BUFFER 32768
+#define INDEX (BUFFER - 1)
+#define ORIGIN 128 /* first byte of the tail; block 0 starts here */
+#define PAYLOAD 256 /* first byte of the payload */
+#define CHUNK 16384 /* payload bytes scanned at once */
+#define PAD 128 /* zeroed bytes behind the payload */
+#define BLOCK 48 /* a multiple of each stride and of the digit lane's word */
+#define BLOCKS ((DLP_TAIL + CHUNK + BLOCK - 1) / BLOCK)
+
+/* Lists between the programs; powers of two for the same reason. */
+#define FLAGS 512
+#define CANDIDATES 512
+#define MATCHES 512
+#define HITS 128
+#define FOUND 16
+
+#define FLAG_GRAM 1
+#define FLAG_DIGIT 2
+
+struct buffer {
+	u8 b[BUFFER];
+};
+
+struct scratch {
+	struct dlp_flow_key key;
+	u64 cgroup;
+	u64 flow_id;
+	u64 now;
+	u64 base; /* stream offset of b[ORIGIN] */
+	u64 packet_base; /* stream offset of the packet's first payload byte */
+	u32 generation;
+	u32 policy;
+	u32 policy_flags;
+	u32 release;
+	u32 scan_slot;
+	u32 bloom_shift;
+
+	/* the packet */
+	u32 cursor; /* in the packet: the next byte to load */
+	u32 limit; /* in the packet: behind the last byte to scan */
+	u32 trailer; /* bytes of it behind the IP length */
+	u32 payload;
+	u32 sequence; /* of the first payload byte */
+	u32 sequence_end;
+	u32 tcp;
+	u32 tcp_flags;
+	u32 advance; /* the stream moves on with this packet */
+	u32 uninspectable;
+	u32 verdict; /* enum dlp_action so far */
+	u32 verdict_signature;
+	u32 mirror;
+	u32 judged;
+	u32 inspector_down;
+	u32 flow_opaque;
+
+	/* the chunk */
+	u32 first; /* no chunk has been loaded yet */
+	u32 chunk; /* payload bytes in the buffer */
+	u32 end; /* index behind the last of them */
+	u32 final; /* the packet ends with this chunk */
+	u32 continuing; /* this chunk follows another of the same packet */
+	u32 flagged;
+	u32 blocks;
+	u32 gram_block; /* next block of the gram lane */
+	u32 digit_block; /* next unit of the digit lane */
+
+	u32 candidates;
+	u32 candidate;
+	u32 entry;
+	u32 matches;
+	u32 match;
+	u32 hits;
+	u32 hit;
+	u32 found;
+	u32 judge;
+
+	/* digit lane: the unit at hand */
+	u64 digits;
+	u64 starts;
+	u64 lane_bits;
+	u32 lane_start;
+	u32 unit;
+
+	/* shape: the candidate at hand */
+	u32 busy;
+	u32 start;
+	u32 pos;
+	u32 step;
+	u32 run;
+	u32 shape_index;
+	struct dlp_shape shape;
+
+	/* keys of lookups: on the stack they would keep verifier states from merging */
+	u64 gram_key;
+	u32 shape_key;
+	u32 rule_key;
+	u32 index_key;
+	struct dlp_seen_key seen_key;
+	struct dlp_exception_key exception_key;
+
+	u8 flag[FLAGS];
+	u16 gram_at[CANDIDATES];
+	u32 match_list[MATCHES]; /* shape << 16 | start */
+	u64 hit_list[HITS]; /* shape << 32 | start << 16 | end */
+	u64 found_list[FOUND];
+
+	/* checksum and digest */
+	u32 count;
+	u8 value[64];
+	u32 h[8];
+	u32 w[64];
+	u8 block[6 * 64 + 64];
+	struct dlp_event event;
+};
+
+BPF_TABLE("percpu_array", u32, struct buffer, buffers, 1);
+BPF_TABLE("percpu_array", u32, struct scratch, scratches, 1);
+BPF_TABLE("percpu_array", u32, struct dlp_counters, counters, DLP_WORKLOADS);
+
+BPF_ARRAY(settings, struct dlp_settings, 1);
+BPF_ARRAY(constants, struct dlp_constants, 1);
+BPF_ARRAY(blooms, struct dlp_bloom, 2);
+BPF_ARRAY(classes, struct dlp_classes, 2);
+BPF_ARRAY(lanes, struct dlp_lane, 2);
+BPF_ARRAY(shapes, struct dlp_shape, 2 * DLP_SHAPES);
+BPF_ARRAY(signatures, struct dlp_signature, 2 * DLP_SIGNATURES);
+BPF_ARRAY(policies, struct dlp_policy, 2 * DLP_POLICIES);
+
+/* Sparse tables: memory by what a set needs, not by what it may. */
+BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 262144, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 262144, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct dlp_who, u32, workloads, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, u32, blocks, 65536, BPF_F_NO_PREALLOC); /* flow id: blocked by the inspector */
+
+BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_flow, flows, 65536);
+BPF_TABLE("lru_hash", struct dlp_seen_key, u32, seen, 65536);
+
+BPF_PROG_ARRAY(programs, 16);
+BPF_RINGBUF_OUTPUT(events, 256); /* pages */
+BPF_RINGBUF_OUTPUT(payloads, 2048);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The scan: load a chunk behind its tail, then run over it in blocks of 48 bytes.
+ *
+ * Per block, one flag byte: may it hold a q-gram of the set, may it hold digits worth
+ * looking at. No byte depends on the one before it, so the processor runs many of these
+ * steps at once; that, not fewer instructions, is why this beats an automaton.
+ *
+ * A q-gram is tested with two bits of one word of the Bloom filter (a blocked filter:
+ * Putze, Sanders, Singler 2007). Digits: in an aligned word of 8 bytes, two adjacent
+ * pairs of which each has its high nibbles OR to 3, which every stretch of 7 digits and
+ * single separators contains.
+ */
+
+#define GRAM_MULTIPLIER 0x9E3779B97F4A7C15ULL
+#define FOLD 0x20202020U
+
+struct bloom_probe {
+	const u8 *words;
+	u64 multiplier;
+	u64 shift;
+};
+
+static __always_inline u64 gram_in_bloom(const struct bloom_probe *b, const u8 *p)
+{
+	u64 product = (u64)(*(u32 *)p | FOLD) * b->multiplier;
+	u64 at = product >> b->shift, word;
+
+	at = (at << 3) & ((DLP_BLOOM_WORDS - 1) << 3);
+	word = *(u64 *)(b->words + at);
+	return (word >> ((product >> 32) & 63)) & (word >> ((product >> 42) & 63));
+}
+
+/* High bit of a 16-bit lane set: this pair of bytes and the next may be digits. */
+static __always_inline u64 digits_in_word(const u8 *p)
+{
+	u64 w = *(u64 *)p;
+	u64 t = ((w | w >> 8) & 0x00F000F000F000F0ULL) ^ 0x0030003000300030ULL;
+
+	t += 0x7FFF7FFF7FFF7FFFULL;
+	t = ~t;
+	return t & t >> 16 & 0x0000800080008000ULL;
+}
+
+/*
+ * Load the next chunk. Between chunks the 128 bytes before it come from the packet
+ * again; before the first they are the stream's tail, put there by classify.
+ */
+static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s,
+				      struct buffer *buf)
+{
+	u64 rest = s->limit - s->cursor, size;
+
+	s->final = rest <= CHUNK;
+	if (rest > CHUNK)
+		rest = CHUNK;
+	size = rest - 1;
+	asm volatile("%0 &= 0x3fff\n%0 += 1" : "+r"(size));
+	if (s->first) {
+		if (bpf_skb_load_bytes(skb, s->cursor, buf->b + PAYLOAD, size))
+			return -1;
+		s->first = 0;
+		s->continuing = 0;
+	} else {
+		s->base += s->chunk;
+		if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN,
+				       size + DLP_TAIL))
+			return -1;
+		s->continuing = 1;
+	}
+	s->chunk = rest;
+	s->cursor += rest;
+	s->end = PAYLOAD + rest;
+	s->blocks = (rest + DLP_TAIL + BLOCK - 1) / BLOCK;
+	size = index_of(PAYLOAD + rest);
+	if (size > PAYLOAD + CHUNK)
+		return -1;
+	__builtin_memset(buf->b + size, 0, PAD);
+	/* No block's flags of an earlier chunk behind this one's last. */
+	*(u64 *)(s->flag + (s->blocks & (FLAGS - 8))) = 0;
+	s->flag[s->blocks & (FLAGS - 1)] = 0;
+	return 0;
+}
+
+/* The program for one stride; a constant, so that each is compiled to straight code. */
+static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
+{
+	struct scratch *s = scratch_area();
+	struct buffer *buf = buffer_area();
+	struct dlp_bloom *filter;
+	u64 flagged = 0, limit;
+	u32 generation;
+	u8 *p, *flag;
+
+	if (!s || !buf)
+		return refuse();
+	generation = s->generation & 1;
+	filter = blooms.lookup(&generation);
+	if (!filter)
+		return refuse();
+	if (s->cursor >= s->limit || (s->verdict == DLP_DROP && !is_monitor(s)))
+		return finish(s, buf);
+	if (!s->first && s->mirror) {
+		struct dlp_flow *flow = flows.lookup(&s->key);
+
+		if (flow)
+			mirror_chunk(s, buf, flow);
+	}
+	if (load_chunk(skb, s, buf))
+		return drop_segment(s, DLP_R_LOAD_FAILED);
+
+	struct bloom_probe bloom = { .words = (u8 *)filter->word,
+				     .multiplier = GRAM_MULTIPLIER,
+				     .shift = s->bloom_shift };
+
+	OPAQUE_VALUE(bloom.multiplier);
+	limit = s->end - ORIGIN;
+	p = buf->b + ORIGIN;
+	flag = s->flag;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < BLOCKS; i++) {
+		u64 hit = 0, digits = 0;
+
+		OPAQUE_VALUE(i);
+		if (i * BLOCK >= limit)
+			break;
+#pragma unroll
+		for (u32 at = 0; at < BLOCK; at += stride)
+			hit |= gram_in_bloom(&bloom, p + at);
+#pragma unroll
+		for (u32 at = 0; at < BLOCK; at += 8)
+			digits |= digits_in_word(p + at);
+		digits = nonzero(digits) * FLAG_DIGIT | (hit & 1);
+		*flag = digits;
+		flagged |= digits;
+		p += BLOCK;
+		flag++;
+		OPAQUE_VALUE(p);
+		OPAQUE_VALUE(flag);
+	}
+	s->flagged = flagged;
+	BARRIER();
+	if (!s->flagged) {
+		if (s->final)
+			return finish(s, buf);
+		programs.call(skb, s->scan_slot);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	}
+	s->gram_block = s->flagged & FLAG_GRAM ? 0 : BLOCKS;
+	s->digit_block = s->flagged & FLAG_DIGIT ? 0 : BLOCKS;
+	s->candidates = 0;
+	s->candidate = 0;
+	s->entry = 0;
+	s->lane_bits = 0;
+	s->starts = 0;
+	s->matches = 0;
+	s->match = 0;
+	s->hits = 0;
+	s->hit = 0;
+	s->found = 0;
+	s->judge = 0;
+	s->busy = 0;
+	BARRIER();
+	return go_on(skb, s);
+}
+
+int scan2(struct __sk_buff *skb)
+{
+	return scan(skb, 2);
+}
+
+int scan3(struct __sk_buff *skb)
+{
+	return scan(skb, 3);
+}
+
+int scan6(struct __sk_buff *skb)
+{
+	return scan(skb, 6);
+}

@@ -1,0 +1,367 @@
+"""The Python mirror of bpf/abi.h: enums, and structs as ctypes.
+
+Nothing but layout. tests/datapath/test_abi.py compares every size and offset with
+what the compiler makes of the header; integers are in host order.
+"""
+
+from __future__ import annotations
+
+import enum
+from ctypes import Structure, c_int8, c_uint8, c_uint16, c_uint32, c_uint64
+
+TAIL = 128
+SPAN = 126
+LITERAL = 32
+STEPS = 16
+ANCHORS = 8
+LANE = 64
+BLOOM_WORDS = 8192
+SIGNATURES = 4096
+SHAPES = 4096
+POLICIES = 64
+DESTINATIONS = 32
+WORKLOADS = 1024
+REASONS = 64
+DEBRUIJN = 0x03F79D71B4CB0A89
+
+TC_PASS = 0xFFFFFFFF  # TC_ACT_UNSPEC as BPF_PROG_TEST_RUN returns it
+TC_DROP = 2
+
+
+class Reason(enum.IntEnum):
+    """Why a packet or its bytes were treated as they were; see enum dlp_reason."""
+
+    PACKETS = 0
+    INSPECTED = 1
+    NO_PAYLOAD = 2
+    EXEMPT = 3
+    DENIED = 4
+    MATCH_DROPPED = 5
+    FLOW_BLOCKED = 6
+    OPAQUE_TLS = 7
+    OPAQUE_QUIC = 8
+    OPAQUE_SSH = 9
+    UNINSPECTABLE = 10
+    OTHER_PROTOCOL = 11
+    NON_IP_SCANNED = 12
+    ARP = 13
+    MALFORMED_L2 = 14
+    MALFORMED_IP4 = 15
+    MALFORMED_IP6 = 16
+    MALFORMED_L4 = 17
+    IP6_CHAIN = 18
+    FRAGMENT = 19
+    RETRANSMISSION = 20
+    GAP = 21
+    OUT_OF_ORDER = 22
+    MIDSTREAM = 23
+    OVER_BUDGET = 24
+    PULL_FAILED = 25
+    LOAD_FAILED = 26
+    TAIL_CALL_FAILED = 27
+    MAP_FAILED = 28
+    EVENT_LOST = 29
+    MIRROR_LOST = 30
+    BLOOM_CANDIDATE = 31
+    DIGIT_CANDIDATE = 32
+    SHAPE_CANDIDATE = 33
+    CHECK_FAILED = 34
+    MATCH = 35
+    BELOW_THRESHOLD = 36
+    REPEATED = 37
+    EXCEPTED = 38
+    MIRRORED = 39
+    WOULD_DROP = 40
+    RESUMED = 41
+    INSPECTOR_DOWN = 42
+    NO_POLICY = 43
+    LENGTH_LIE = 44
+    TRAILER = 45
+    PASSED = 46
+    DROPPED = 47
+    CONTROL = 48
+    SATURATED = 49
+    INSPECTOR_BLOCKED = 50
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class EventKind(enum.IntEnum):
+    MATCH = 1
+    PREFILTER = 2
+    OPAQUE = 3
+    BUDGET = 4
+    DENIED = 5
+
+
+class PolicyFlag(enum.IntFlag):
+    MONITOR = 1
+    INSPECTOR_DOWN_CLOSED = 2
+    OTHER_DROP = 4
+    OVER_BUDGET_DROP = 8
+
+
+class FlowState(enum.IntEnum):
+    OPEN = 0
+    BLOCKED = 1
+
+
+class FlowFlag(enum.IntFlag):
+    INIT = 1
+    PARTLY = 2
+    MIRROR = 4
+    HOLE = 8
+    EXEMPT = 16
+    DENIED = 32
+    FIRST = 64
+
+
+class EventFlag(enum.IntFlag):
+    MONITOR = 1
+    BELOW_THRESHOLD = 2
+    EXCEPTED = 4
+    MIDSTREAM = 8
+
+
+class Slot(enum.IntEnum):
+    """Slots of the program array; see bpf/maps.h."""
+
+    CLASSIFY = 0
+    SCAN2 = 1
+    SCAN3 = 2
+    SCAN6 = 3
+    GRAMS = 4
+    DIGITS = 5
+    SHAPE = 6
+    CHECK = 7
+    JUDGE = 8
+
+
+SCAN_SLOT = {2: Slot.SCAN2, 3: Slot.SCAN3, 6: Slot.SCAN6}
+
+
+class StepStruct(Structure):
+    _fields_ = [("cls", c_uint8), ("min", c_uint8), ("max", c_uint8), ("pad", c_uint8)]
+
+
+class ShapeStruct(Structure):
+    _fields_ = [
+        ("literal", c_uint8 * LITERAL),
+        ("fold", c_uint8 * LITERAL),
+        ("mask", c_uint8 * LITERAL),
+        ("step", StepStruct * STEPS),
+        ("signature", c_uint16),
+        ("literal_offset", c_uint8),
+        ("steps", c_uint8),
+        ("left", c_uint8),
+        ("right", c_uint8),
+        ("pad", c_uint8 * 2),
+    ]
+
+
+class AnchorEntryStruct(Structure):
+    _fields_ = [("shape", c_uint16), ("offset", c_int8), ("pad", c_uint8)]
+
+
+class AnchorStruct(Structure):
+    _fields_ = [("count", c_uint32), ("entry", AnchorEntryStruct * ANCHORS)]
+
+
+class SignatureStruct(Structure):
+    _fields_ = [
+        ("check", c_uint8),
+        ("prefilter", c_uint8),
+        ("normalise", c_uint8),
+        ("pad", c_uint8 * 5),
+    ]
+
+
+class BloomStruct(Structure):
+    _fields_ = [("word", c_uint64 * BLOOM_WORDS)]
+
+
+class ClassesStruct(Structure):
+    _fields_ = [("of", c_uint64 * 256)]
+
+
+class LaneStruct(Structure):
+    _fields_ = [
+        ("first", c_uint64 * 512),
+        ("second", c_uint64 * 16),
+        ("shape", c_uint16 * LANE),
+        ("offset", c_uint8 * LANE),
+    ]
+
+
+class RuleStruct(Structure):
+    _fields_ = [("action", c_uint8), ("index", c_uint8), ("threshold", c_uint16)]
+
+
+class DestinationStruct(Structure):
+    _fields_ = [
+        ("address", c_uint8 * 16),
+        ("mask", c_uint8 * 16),
+        ("port_low", c_uint16),
+        ("port_high", c_uint16),
+        ("action", c_uint8),
+        ("pad", c_uint8 * 3),
+    ]
+
+
+class PolicyStruct(Structure):
+    _fields_ = [
+        ("flags", c_uint32),
+        ("uninspectable", c_uint8),
+        ("destinations", c_uint8),
+        ("pad", c_uint8 * 2),
+        ("destination", DestinationStruct * DESTINATIONS),
+    ]
+
+
+class WhoStruct(Structure):
+    _fields_ = [("netns", c_uint64), ("cgroup", c_uint64)]
+
+
+class SettingsStruct(Structure):
+    _fields_ = [
+        ("generation", c_uint32),
+        ("scan_slot", c_uint32 * 2),
+        ("cgroup_level", c_uint32),
+        ("heartbeat_ns", c_uint64),
+        ("heartbeat_max_ns", c_uint64),
+        ("release", c_uint32),
+        ("bloom_shift", c_uint8 * 2),
+        ("pad", c_uint8 * 2),
+        ("hmac_inner", c_uint8 * 64),
+        ("hmac_outer", c_uint8 * 64),
+    ]
+
+
+class ConstantsStruct(Structure):
+    _fields_ = [
+        ("sha256", c_uint32 * 64),
+        ("bit_number", c_uint8 * 64),
+        ("value", c_uint8 * 256),
+        ("dni_letter", c_uint8 * 32),
+    ]
+
+
+class FlowKeyStruct(Structure):
+    _fields_ = [
+        ("netns", c_uint64),
+        ("source", c_uint8 * 16),
+        ("destination", c_uint8 * 16),
+        ("source_port", c_uint16),
+        ("destination_port", c_uint16),
+        ("protocol", c_uint16),
+        ("family", c_uint8),
+        ("pad", c_uint8),
+    ]
+
+
+class FlowStruct(Structure):
+    _fields_ = [
+        ("id", c_uint64),
+        ("cgroup", c_uint64),
+        ("started_ns", c_uint64),
+        ("seen_ns", c_uint64),
+        ("packets", c_uint64),
+        ("offset", c_uint64),
+        ("inspected", c_uint64),
+        ("missed", c_uint64),
+        ("opaque_bytes", c_uint64),
+        ("next_seq", c_uint32),
+        ("isn", c_uint32),
+        ("matches", c_uint32),
+        ("signature", c_uint16),
+        ("policy", c_uint16),
+        ("state", c_uint8),
+        ("flags", c_uint8),
+        ("opaque", c_uint8),
+        ("generation", c_uint8),
+        ("pad", c_uint32),
+        ("tail", c_uint8 * TAIL),
+    ]
+
+
+class SeenKeyStruct(Structure):
+    _fields_ = [
+        ("flow", c_uint64),
+        ("value", c_uint64),
+        ("rule", c_uint32),
+        ("pad", c_uint32),
+    ]
+
+
+class ExceptionKeyStruct(Structure):
+    _fields_ = [("policy", c_uint32), ("pad", c_uint32), ("digest", c_uint8 * 32)]
+
+
+class CountersStruct(Structure):
+    _fields_ = [("packets", c_uint64 * REASONS), ("bytes", c_uint64 * REASONS)]
+
+
+class EventStruct(Structure):
+    _fields_ = [
+        ("kind", c_uint32),
+        ("size", c_uint32),
+        ("time_ns", c_uint64),
+        ("flow", c_uint64),
+        ("cgroup", c_uint64),
+        ("key", FlowKeyStruct),
+        ("offset", c_uint64),
+        ("length", c_uint32),
+        ("sent_before", c_uint32),
+        ("count", c_uint32),
+        ("release", c_uint32),
+        ("signature", c_uint16),
+        ("policy", c_uint16),
+        ("rule", c_uint8),
+        ("action", c_uint8),
+        ("flags", c_uint8),
+        ("reason", c_uint8),
+        ("digest", c_uint8 * 32),
+        ("head", c_uint8 * 8),
+        ("tail", c_uint8 * 8),
+    ]
+
+
+class PayloadStruct(Structure):
+    _fields_ = [
+        ("time_ns", c_uint64),
+        ("flow", c_uint64),
+        ("key", FlowKeyStruct),
+        ("offset", c_uint64),
+        ("length", c_uint32),
+        ("release", c_uint32),
+        ("policy", c_uint16),
+        ("final", c_uint8),
+        ("pad", c_uint8 * 5),
+    ]
+
+
+STRUCTS: dict[str, type[Structure]] = {
+    "dlp_step": StepStruct,
+    "dlp_shape": ShapeStruct,
+    "dlp_anchor_entry": AnchorEntryStruct,
+    "dlp_anchor": AnchorStruct,
+    "dlp_signature": SignatureStruct,
+    "dlp_bloom": BloomStruct,
+    "dlp_classes": ClassesStruct,
+    "dlp_lane": LaneStruct,
+    "dlp_rule": RuleStruct,
+    "dlp_destination": DestinationStruct,
+    "dlp_policy": PolicyStruct,
+    "dlp_who": WhoStruct,
+    "dlp_settings": SettingsStruct,
+    "dlp_constants": ConstantsStruct,
+    "dlp_flow_key": FlowKeyStruct,
+    "dlp_flow": FlowStruct,
+    "dlp_seen_key": SeenKeyStruct,
+    "dlp_exception_key": ExceptionKeyStruct,
+    "dlp_counters": CountersStruct,
+    "dlp_event": EventStruct,
+    "dlp_payload": PayloadStruct,
+}

@@ -1,0 +1,41 @@
+"""The kernel programs' source as one text.
+
+bcc rewrites map calls only in the file it is given, so the headers that are included
+with quotes are joined in where they are named; #line keeps diagnostics true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+_INCLUDE = re.compile(r'^\s*#include\s+"([^"/]+)"\s*$')
+
+MAIN = "egress.c"
+
+
+def joined(directory: Path, main: str = MAIN) -> str:
+    """The text of `main` with its quoted includes joined in, each file once."""
+    seen: set[str] = set()
+
+    def expand(name: str) -> list[str]:
+        if name in seen:
+            return []
+        seen.add(name)
+        lines = [f'#line 1 "{name}"']
+        for number, line in enumerate((directory / name).read_text().splitlines(), 1):
+            found = _INCLUDE.match(line)
+            if found:
+                lines += expand(found.group(1))
+                lines.append(f'#line {number + 1} "{name}"')
+            else:
+                lines.append(line)
+        return lines
+
+    return "\n".join(expand(main)) + "\n"
+
+
+def digest(text: str) -> str:
+    """Names a build: programs pinned under another digest are not compatible."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,6 +13,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## Install all that the other targets need, run nothing
+	@echo "setup: all is in place"
 
 demo: $(READY) ## Stop real leaks in the lab: the main job, scenario by scenario
 	@$(PY) netns-lab demo $(ARGS)

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ class Outcome:
 
 def main() -> int:
     """Return 0 if every kernel passed, else 1."""
+    # As Ctrl-C: a terminated run must not leave its guests behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = _parser().parse_args()
     try:
         chosen = [images.get(series, options.cache) for series in options.kernel or images.PACKAGES]

@@ -195,7 +195,7 @@ def _packs(value: Value, base: Path) -> tuple[str, ...]:
         name = item.text("a pack's name or path")
         if not name:
             continue
-        is_path = "/" in name or name.endswith((".yaml", ".yml"))
+        is_path = "/" in name or name.endswith(".yaml")
         if name in packs:
             item.problem("this pack is listed twice", "remove one of the entries")
         elif is_path and not (base / name).is_file():

@@ -19,6 +19,11 @@ DESTINATION_ROWS = 32
 RULES = 256
 THRESHOLD = 64
 
+# In the state directory.
+STATE_DIR = Path("/var/lib/dlp")
+TOKENS = "tokens.db"
+VERDICTS = "verdicts.db"
+
 
 class InspectorDown(enum.StrEnum):
     """What becomes of flows that wait for the inspector while it is down."""
@@ -144,7 +149,7 @@ class Config:
     """
 
     file: Path
-    state_dir: Path = Path("/var/lib/dlp")
+    state_dir: Path = STATE_DIR
     api: Api = Api()
     signatures: tuple[str, ...]
     workloads: Workloads = Workloads()
@@ -157,6 +162,16 @@ class Config:
     def base(self) -> Path:
         """Directory that relative paths begin at."""
         return self.file.parent
+
+    @property
+    def tokens_file(self) -> Path:
+        """The API's tokens; `dlp token` writes it too."""
+        return self.state_dir / TOKENS
+
+    @property
+    def verdicts_file(self) -> Path:
+        """The database of verdicts."""
+        return self.state_dir / VERDICTS
 
     def place(self, key: str) -> Place:
         """Where a dotted key stands in the file."""

@@ -1,0 +1,234 @@
+"""A small client of the gateway's API, over its unix socket or TCP."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dlp.errors import ApiError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+SOCKET = "/run/dlp/api.sock"
+PREFIX = "/api/v1/"
+TIMEOUT_S = 30.0
+PAGE = 1000
+MAX_EVENT = 1 << 20
+
+_START = "start it with `dlp run --config FILE`, or name its socket or URL with --api"
+_URL = re.compile(r"https?://[^\s/?#]+/?")
+
+Api = Annotated[
+    str,
+    typer.Option(
+        "--api",
+        envvar="DLP_API",
+        help=f"The gateway's socket or URL; {SOCKET} unless given.",
+        metavar="PATH|URL",
+    ),
+]
+Token = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="DLP_TOKEN",
+        help="For a URL; better in DLP_TOKEN, where other users do not see it.",
+        metavar="TOKEN",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where the gateway answers. `api`: a path of a unix socket, or a URL; empty for the usual.
+
+    Every method raises ApiError: nobody answers, the token is refused, or the request is.
+    """
+
+    api: str = ""
+    token: str = field(default="", repr=False)
+
+    async def ask(
+        self, path: str, query: Mapping[str, object] | None = None, *, method: str = "GET"
+    ) -> Any:
+        """The JSON document that a path below /api/v1/ answers with."""
+        async with self._request(method, path, query, timeout_s=TIMEOUT_S) as response:
+            return await _document(response)
+
+    async def pages(
+        self, path: str, query: Mapping[str, object], limit: int
+    ) -> list[dict[str, Any]]:
+        """The first `limit` entries of a list, over as many pages as it takes."""
+        found: list[dict[str, Any]] = []
+        cursor: object = None
+        while len(found) < limit:
+            size = min(PAGE, limit - len(found))
+            answer = await self.ask(path, {**query, "limit": size, "cursor": cursor})
+            page = items(answer)
+            found += page
+            cursor = answer.get("next")
+            if cursor is None or not page:
+                break
+        return found[:limit]
+
+    async def events(
+        self, query: Mapping[str, object] | None = None, *, after: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Verdicts as they are stored, first those after the id `after`; ends with ApiError."""
+        headers = {"Accept": "text/event-stream"}
+        if after is not None:
+            headers["Last-Event-ID"] = str(after)
+        async with self._request("GET", "events", query, headers=headers) as response:
+            async for data in _sse(response.content):
+                try:
+                    event = json.loads(data)
+                except ValueError as error:
+                    raise _unreadable() from error
+                if isinstance(event, dict):
+                    yield event
+        raise ApiError("the gateway ended the stream", remedy="see `dlp status`")
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, object] | None,
+        *,
+        timeout_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        import aiohttp  # noqa: PLC0415 - 0.2 s that other commands need not wait for
+
+        api = self.api or SOCKET
+        unix = "://" not in api
+        if not unix and not _URL.fullmatch(api):
+            raise ApiError(
+                "--api is no URL of a gateway", remedy="write it as http://127.0.0.1:8470"
+            )
+        base = "http://gateway" if unix else api.rstrip("/")
+        sent = dict(headers or {})
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        parameters = {
+            name: str(value) for name, value in (query or {}).items() if value is not None
+        }
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=5)
+        connector = aiohttp.UnixConnector(path=api) if unix else None
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.request(
+                    method,
+                    base + PREFIX + path,
+                    params=parameters,
+                    headers=sent,
+                    # A token must not follow to where an answer points.
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status >= 300:  # noqa: PLR2004 - 2xx alone is success
+                    raise await _refusal(response)
+                yield response
+        except TimeoutError as error:
+            raise ApiError(
+                f"the gateway at {api} does not answer in time", remedy=_START
+            ) from error
+        except aiohttp.ClientConnectorError as error:
+            raise _unreachable(api, error.os_error) from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise ApiError(f"the gateway at {api} broke off", remedy="see `dlp status`") from error
+
+
+def ask(
+    api: str,
+    token: str,
+    path: str,
+    query: Mapping[str, object] | None = None,
+    *,
+    method: str = "GET",
+) -> dict[str, Any]:
+    """As Client.ask, for a command that asks once; the answer is an object.
+
+    Raises:
+        ApiError: as Client.
+    """
+    import asyncio  # noqa: PLC0415
+
+    answer = asyncio.run(Client(api, token).ask(path, query, method=method))
+    if not isinstance(answer, dict):
+        raise _unreadable()
+    return answer
+
+
+def items(answer: Any) -> list[dict[str, Any]]:
+    """The entries of a list. Raises ApiError if it is none."""
+    found = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise _unreadable()
+    return found
+
+
+async def _document(response: aiohttp.ClientResponse) -> Any:
+    try:
+        return json.loads(await response.read())
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
+    """The error that an answer tells of, by its problem details (RFC 9457)."""
+    if response.status == 401:  # noqa: PLR2004 - the code's meaning is in the message
+        return ApiError(
+            "the gateway wants a token", remedy="`dlp token create` makes one; set DLP_TOKEN to it"
+        )
+    try:
+        problem = json.loads(await response.read())
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    message = problem.get("detail") or problem.get("title") or f"status {response.status}"
+    remedy = problem.get("remedy") or ""
+    if response.status == 403 and not remedy:  # noqa: PLR2004
+        remedy = "this needs a token with the role operator"
+    return ApiError(f"the gateway refused: {message}", remedy=str(remedy))
+
+
+def _unreachable(api: str, error: OSError) -> ApiError:
+    if isinstance(error, PermissionError):
+        return ApiError(
+            f"no permission to speak to the gateway at {api}",
+            remedy="run as root or in the socket's group",
+        )
+    return ApiError(f"no gateway answers at {api}", remedy=_START)
+
+
+def _unreadable() -> ApiError:
+    return ApiError(
+        "what answers is no gateway of this version", remedy="check --api and `dlp --version`"
+    )
+
+
+async def _sse(lines: aiohttp.StreamReader) -> AsyncIterator[str]:
+    """The data of each server-sent event (WHATWG HTML, 9.2.6)."""
+    data: list[str] = []
+    size = 0
+    async for raw in lines:
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if not line:
+            if data:
+                yield "\n".join(data)
+            data, size = [], 0
+        elif line.startswith("data:"):
+            data.append(line.removeprefix("data:").removeprefix(" "))
+            size += len(line)
+            if size > MAX_EVENT:
+                raise _unreadable()

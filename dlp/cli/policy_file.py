@@ -1,0 +1,138 @@
+"""Commands on policy files and the values they name: config check, digest."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dlp.cli.output import Json, examples, print_json
+from dlp.errors import DlpError, Place, UsageError
+
+_File = Annotated[Path, typer.Argument(help="Policy file.", metavar="FILE")]
+_Signature = Annotated[
+    str, typer.Option("--signature", help="Id of the signature that finds the value.", metavar="ID")
+]
+_Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Policy file; names packs and state.", metavar="FILE"),
+]
+_StateDir = Annotated[
+    Path | None, typer.Option("--state-dir", help="Where the key lies.", metavar="DIR")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        name="config",
+        help="Work on a policy file; no privileges needed.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command("check", epilog=examples("dlp config check dlp.yaml"))(check)
+    app.add_typer(group)
+    app.command(
+        epilog=examples(
+            "dlp digest --signature pci.card.visa",
+            "dlp digest --signature pci.card.visa --config /etc/dlp/dlp.yaml < value.txt",
+        )
+    )(digest)
+
+
+def check(file: _File, *, json: Json = False) -> None:
+    """Check a policy file with its packs.
+
+    Nothing is loaded into the kernel, and no privilege is needed.
+    """
+    if not json:
+        summary = _summary(file)
+        for warning in summary["warnings"]:
+            sys.stderr.write(f"dlp: warning: {warning}\n")
+        decided = f"{summary['kernel']} by the kernel, {summary['inspector']} by the inspector"
+        typer.echo(
+            f"OK: {_count(len(summary['policies']), 'policy', 'policies')}, "
+            f"{_count(summary['signatures'], 'signature', 'signatures')} (decided {decided})"
+        )
+        return
+    try:
+        print_json({"ok": True, **_summary(file), "problems": []})
+    except DlpError as error:
+        problems = [_problem(problem) for problem in getattr(error, "problems", (error,))]
+        print_json({"ok": False, "problems": problems})
+        raise typer.Exit(error.exit_code) from error
+
+
+def digest(*, signature: _Signature, config: _Config = None, state_dir: _StateDir = None) -> None:
+    """Print the digest of a value.
+
+    It goes into `exceptions` of a policy file. The value is read from standard input, without
+    echo on a terminal. It is not stored, and does not belong on the command line, where other
+    users can see it.
+    """
+    from dlp.cli.packs import load_set, state_dir_of  # noqa: PLC0415
+    from dlp.keys import load_or_create  # noqa: PLC0415
+    from dlp.signatures.masking import digest as digest_of  # noqa: PLC0415
+
+    _, image = load_set(config, ())
+    found = next((entry for entry in image.signatures if entry.id == signature), None)
+    if found is None:
+        raise UsageError(
+            f"there is no signature {signature}", remedy="`dlp signatures list` shows all"
+        )
+    if state_dir is None:
+        state_dir = state_dir_of(config)
+    value = _read_value()
+    if not value:
+        raise UsageError("no value on standard input", remedy="type it, or redirect a file")
+    typer.echo(digest_of(load_or_create(state_dir), value, found).hex())
+
+
+def _summary(file: Path) -> dict[str, Any]:
+    from dlp.config import load  # noqa: PLC0415
+    from dlp.model import DecidedBy  # noqa: PLC0415
+    from dlp.policy import PolicySet  # noqa: PLC0415
+    from dlp.signatures.compiler import compile_packs  # noqa: PLC0415
+    from dlp.signatures.pack import load_packs  # noqa: PLC0415
+
+    config = load(file)
+    image = compile_packs(load_packs(config.signatures, config.base))
+    policies = PolicySet(config, [signature.id for signature in image.signatures])
+    kernel = sum(signature.decided is DecidedBy.KERNEL for signature in image.signatures)
+    expired = [
+        f"an exception of policy {name} ended on {entry.until}: {entry.reason}"
+        for name, entry in policies.expired(time.time())
+    ]
+    return {
+        "policies": list(policies.names[1:]),
+        "signatures": len(image.signatures),
+        "kernel": kernel,
+        "inspector": len(image.signatures) - kernel,
+        "warnings": [*config.warnings, *expired],
+    }
+
+
+def _problem(error: DlpError) -> dict[str, Any]:
+    place = error.place or Place(Path())
+    return {
+        "file": str(place.file) if error.place else "",
+        "line": place.line,
+        "key": place.key,
+        "message": error.message,
+        "remedy": error.remedy,
+    }
+
+
+def _read_value() -> bytes:
+    if sys.stdin.isatty():
+        import getpass  # noqa: PLC0415
+
+        return getpass.getpass("value (not shown): ").encode()
+    return sys.stdin.buffer.read().removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,95 @@
+"""Commands on signatures: list, explain, check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dlp.cli.output import Json, examples, print_json, print_table
+
+_Packs = Annotated[
+    list[str] | None,
+    typer.Option("--pack", help="A pack by name or path; repeatable.", metavar="PACK"),
+]
+_Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Take the packs of a policy file.", metavar="FILE"),
+]
+_Id = Annotated[str, typer.Argument(help="As `dlp signatures list` shows it.", metavar="ID")]
+_Files = Annotated[list[str], typer.Argument(help="Packs by name or path.", metavar="PACK...")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        name="signatures",
+        help="What is looked for, and how; no privileges needed.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command(
+        "list",
+        epilog=examples(
+            "dlp signatures list", "dlp signatures list --pack pci --pack ./my-pack.yaml --json"
+        ),
+    )(list_)
+    group.command("explain", epilog=examples("dlp signatures explain pii.us.ssn"))(explain)
+    group.command("check", epilog=examples("dlp signatures check ./my-pack.yaml"))(check)
+    app.add_typer(group)
+
+
+def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) -> None:
+    """List signatures and where each is decided.
+
+    Of all packs that ship with the gateway, unless some are named.
+    """
+    from dlp.cli.packs import load_set  # noqa: PLC0415
+
+    packs, image = load_set(config, pack or ())
+    sources = {entry.id: entry for source in packs for entry in source.signatures}
+    rows = [
+        {
+            "id": entry.id,
+            "name": sources[entry.id].name,
+            "severity": entry.severity,
+            "category": sources[entry.id].category,
+            "decided": entry.decided.value,
+            "why": entry.why,
+            "description": sources[entry.id].description,
+            "controls": list(sources[entry.id].controls),
+        }
+        for entry in image.signatures
+    ]
+    if json:
+        print_json(rows)
+        return
+    columns = ("id", "severity", "decided", "name")
+    print_table(columns, [[row[name] for name in columns] for row in rows], empty="no signatures")
+
+
+def explain(id_: _Id, *, pack: _Packs = None, config: _Config = None) -> None:
+    """Tell how a signature is found, where it is decided, and why there."""
+    from dlp.cli.packs import load_set  # noqa: PLC0415
+    from dlp.signatures.explain import explain as explained  # noqa: PLC0415
+
+    packs, image = load_set(config, pack or ())
+    typer.echo(explained(image, id_, packs))
+
+
+def check(packs: _Files, *, json: Json = False) -> None:
+    """Compile packs and try their samples."""
+    from dlp.cli.packs import load_set  # noqa: PLC0415
+
+    loaded, image = load_set(None, packs)
+    samples = sum(
+        len(entry.must_match) + len(entry.must_not_match)
+        for pack in loaded
+        for entry in pack.signatures
+    )
+    if json:
+        names = [pack.name for pack in loaded]
+        print_json({"packs": names, "signatures": len(image.signatures), "samples": samples})
+        return
+    typer.echo(f"OK: {len(image.signatures)} signatures, {samples} samples agree")

@@ -21,6 +21,7 @@ from dlp.errors import ConfigError, Place
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 
+_MEND = "the usual causes are indentation and an unquoted value that begins with one of : * & @"
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _QUOTED_PART = re.compile(r"'[^']*'")
 
@@ -121,9 +122,7 @@ def parse(text: str, problems: Problems) -> Node | None:
         message = "is not YAML: " + _QUOTED_PART.sub(_token, error.problem or "cannot be parsed")
     else:
         return root
-    raise problems.failure(
-        line, "", message, "mend the line; indentation and quotes are the usual causes"
-    )
+    raise problems.failure(line, "", message, _MEND)
 
 
 class _Reader:

@@ -1,0 +1,320 @@
+"""The grammar of the whole file."""
+
+from datetime import date
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from dlp.config import (
+    Api,
+    Config,
+    Destination,
+    InspectorDown,
+    Match,
+    OtherProtocols,
+    Policy,
+    PolicyException,
+    PolicyFileError,
+    PortRange,
+    Rule,
+    TcpAddress,
+    Workloads,
+    check_signatures,
+    load,
+    with_netns,
+)
+from dlp.model import Action, DestinationAction, Mode
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "dlp.yaml"
+
+FULL = """\
+version: 1
+state_dir: /var/lib/other
+api: {unix: /run/other.sock, tcp: "127.0.0.1:8470"}
+signatures: [pci, ./own.yaml]
+workloads: {netns: [web, billing], discover: []}
+cgroup_level: 2
+policies:
+  - name: first
+    match: {netns: "web", cgroup: ["/docker/*", /system.slice/*]}
+    mode: monitor
+    on_inspector_down: closed
+    uninspectable: alert
+    other_protocols: drop
+    over_budget: alert
+    destinations:
+      - {cidr: 10.0.0.0/8, ports: [5432, "8000-8099"], action: exempt}
+      - {cidr: "2001:db8::/32", action: deny}
+    exceptions: [{digest: "DIGEST", until: 2027-01-01, reason: "test card"}]
+    rules:
+      - {signatures: ["pci.*"], action: drop}
+      - {signatures: secrets.*, action: mirror, threshold: {count: 2}}
+  - {name: rest, rules: []}
+""".replace("DIGEST", "0aF" * 21 + "0")
+
+
+def test_every_key(policy_file, tmp_path: Path):
+    """Each key of a complete file arrives as its value."""
+    (tmp_path / "own.yaml").touch()
+
+    first = Policy(
+        name="first",
+        match=Match(netns=("web",), cgroup=("/docker/*", "/system.slice/*")),
+        mode=Mode.MONITOR,
+        on_inspector_down=InspectorDown.CLOSED,
+        uninspectable=Action.ALERT,
+        other_protocols=OtherProtocols.DROP,
+        over_budget=Action.ALERT,
+        destinations=(
+            Destination(
+                network=IPv4Network("10.0.0.0/8"),
+                ports=(PortRange(low=5432, high=5432), PortRange(low=8000, high=8099)),
+                action=DestinationAction.EXEMPT,
+            ),
+            Destination(network=IPv6Network("2001:db8::/32"), action=DestinationAction.DENY),
+        ),
+        exceptions=(
+            PolicyException(
+                digest=bytes.fromhex("0af" * 21 + "0"), until=date(2027, 1, 1), reason="test card"
+            ),
+        ),
+        rules=(
+            Rule(signatures=("pci.*",), action=Action.DROP),
+            Rule(signatures=("secrets.*",), action=Action.MIRROR, threshold=2),
+        ),
+    )
+    expected = Config(
+        file=policy_file.path,
+        state_dir=Path("/var/lib/other"),
+        api=Api(unix=Path("/run/other.sock"), tcp=TcpAddress(host="127.0.0.1", port=8470)),
+        signatures=("pci", "./own.yaml"),
+        workloads=Workloads(netns=("web", "billing")),
+        cgroup_level=2,
+        policies=(first, Policy(name="rest")),
+    )
+    assert expected == policy_file.load(FULL)
+
+
+def test_defaults(policy_file, minimal):
+    """What a file leaves out has the documented default."""
+    expected = Config(
+        file=policy_file.path,
+        state_dir=Path("/var/lib/dlp"),
+        api=Api(unix=Path("/run/dlp/api.sock"), tcp=None),
+        signatures=("pci",),
+        workloads=Workloads(netns=()),
+        cgroup_level=0,
+        policies=(
+            Policy(
+                name="default",
+                match=Match(netns=(), cgroup=()),
+                mode=Mode.ENFORCE,
+                on_inspector_down=InspectorDown.OPEN,
+                uninspectable=Action.ALLOW,
+                other_protocols=OtherProtocols.SCAN,
+                over_budget=Action.DROP,
+            ),
+        ),
+    )
+
+    assert expected == policy_file.load(minimal)
+
+
+def test_example_file():
+    """The example that ships is valid and warns of nothing."""
+
+    assert () == load(EXAMPLE).warnings
+
+
+def test_places(policy_file, tmp_path: Path):
+    """A value's line can be asked for later by its dotted key."""
+    (tmp_path / "own.yaml").touch()
+
+    config = policy_file.load(FULL)
+
+    assert 21 == config.place("policies[0].rules[1].action").line
+    assert 16 == config.place("policies[0].destinations[0].cidr").line
+    assert f"{policy_file.path}:6: cgroup_level" == str(config.place("cgroup_level"))
+
+
+def test_words_stay_words(policy_file, minimal):
+    """YAML's guesses (`no` is False, `010` is eight) do not touch names."""
+    config = policy_file.load(minimal + "workloads: {netns: [no, 010, 1e5]}\n")
+
+    assert ("no", "010", "1e5") == config.workloads.netns
+
+
+def test_tcp_beyond_the_host_warns(policy_file, minimal):
+    """An API that others can reach is allowed, with a warning."""
+    config = policy_file.load(minimal + 'api: {tcp: "0.0.0.0:8470"}\n')
+
+    assert 1 == len(config.warnings)
+    assert "api.tcp" in config.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "part", "remedy"),
+    [
+        ("", None, "", "the file is empty", "version: 1"),
+        ("[1]", 1, "", "does not hold a mapping", "version: 1"),
+        ("word", 1, "", "does not hold a mapping", "version: 1"),
+        ("{}\n", 1, "", "the key 'version' is missing", "version: 1"),
+        ("{}\n", 1, "", "the key 'signatures' is missing", "pci"),
+        ("{}\n", 1, "", "the key 'policies' is missing", "policy"),
+        ("version: 2\n", 1, "version", "found '2', expected 1", "version: 1"),
+        ('version: "1"\n', 1, "version", "expected 1", "version: 1"),
+        ("version: 1\nsignature: [pci]\n", 2, "signature", "unknown key", "did you mean 'sig"),
+        ("version: 1\nxyzzy: 1\n", 2, "xyzzy", "unknown key 'xyzzy'", "known here: version"),
+        ("state_dir: x/y\n", 1, "state_dir", "relative path", "begin it with /"),
+        ("state_dir: [/x]\n", 1, "state_dir", "found a list, expected an absolute path", "write"),
+        ("state_dir:\n", 1, "state_dir", "found nothing", "write"),
+        ("state_dir: ''\n", 1, "state_dir", "empty text", "write"),
+        ("api: x\n", 1, "api", "found 'x', expected a mapping", "key: value"),
+        ("api: {unx: /x}\n", 1, "api.unx", "unknown key 'unx'", "did you mean 'unix'?"),
+        ("api: {unix: x}\n", 1, "api.unix", "relative path", "begin it with /"),
+        (f"api: {{unix: /{'x' * 107}}}\n", 1, "api.unix", "more than 107 bytes", "shorter"),
+        ("signatures: pci\n", 1, "signatures", "found 'pci', expected a list", "list"),
+        ("signatures: []\n", 1, "signatures", "empty list", "list packs"),
+        ("signatures:\n - pci\n - pci\n", 3, "signatures[1]", "listed twice", "remove"),
+        ("signatures: [./no.yaml]\n", 1, "signatures[0]", "no pack at this path", "begins at"),
+        ("signatures: [PCI!]\n", 1, "signatures[0]", "expected a pack's name", "my-pack"),
+        ("workloads: {netns: web}\n", 1, "workloads.netns", "expected a list of names", "list"),
+        ("workloads: {netns: [a, a]}\n", 1, "workloads.netns[1]", "listed twice", "remove"),
+        ("workloads: {discover: [docker]}\n", 1, "workloads.discover", "not in this", "netns"),
+        ("cgroup_level: -1\n", 1, "cgroup_level", "found '-1', expected a whole number", "range"),
+        ("cgroup_level: '1'\n", 1, "cgroup_level", "expected a whole number", "without quotes"),
+        ("cgroup_level: 1.5\n", 1, "cgroup_level", "expected a whole number", "digits"),
+        ("policies: []\n", 1, "policies", "found 0 policies", "add a policy"),
+        ("policies: {}\n", 1, "policies", "found a mapping, expected a list", "list"),
+        ("policies: [x]\n", 1, "policies[0]", "found 'x', expected a mapping", "key: value"),
+    ],
+)
+def test_bad_file(policy_file, text, line, key, part, remedy):
+    """Each mistake is told with its line, key, what was found and how to mend it."""
+    found = policy_file.problems(text)
+
+    assert any(
+        (line, key) == problem[:2] and part in problem[2] and remedy in problem[3]
+        for problem in found
+    ), found
+
+
+def test_all_problems_in_order(policy_file):
+    """One reading tells of every mistake, by line, and str() has a line for each."""
+    text = "version: 3\nsignatures: []\npolicies:\n  - {name: a, mode: on, rules: x}\nz: 1\n"
+
+    found = policy_file.problems(text)
+
+    assert [1, 2, 4, 4, 5] == [problem[0] for problem in found]
+    with pytest.raises(PolicyFileError) as raised:
+        load(policy_file.path)
+    assert 5 == len(str(raised.value).splitlines())
+    assert raised.value.place == raised.value.problems[0].place
+
+
+def test_a_misspelt_key_is_one_problem(policy_file):
+    """A required key that is misspelt is not reported as missing too."""
+    found = policy_file.problems("version: 1\nsignatures: [pci]\npolices: []\n")
+
+    assert [(3, "polices")] == [problem[:2] for problem in found]
+
+
+@pytest.mark.parametrize(
+    "secret", ["4111 1111 1111 1111", "078-05-1120", "AKIAIOSFODNN7EXAMPLE", "378282246310005"]
+)
+def test_no_content_is_repeated(policy_file, minimal, secret):
+    """A secret put where a word or number belongs is not printed."""
+    for line in (
+        f"cgroup_level: {secret}",
+        f"state_dir: '{secret}'",
+        f"api: {{tcp: '{secret}'}}",
+        f"workloads: {{netns: ['{secret}*']}}",
+        f"'{secret}': 1",
+        f"workloads: {{'{secret}': &a 1}}",
+        f"signatures_: ['{secret}', *{secret.split()[0]}]",
+        f"x: '{secret}",
+        f"x: {{'{secret}': 1, '{secret}': 2}}",
+    ):
+        policy_file.path.write_text(minimal + line + "\n")
+        with pytest.raises(PolicyFileError) as raised:
+            load(policy_file.path)
+        assert secret not in str(raised.value)
+
+
+def test_too_many_policies(policy_file):
+    """The kernel's table holds 63 policies beside the strictest."""
+    entries = "".join(f"  - {{name: p{number}, rules: []}}\n" for number in range(64))
+    found = policy_file.problems("version: 1\nsignatures: [pci]\npolicies:\n" + entries)
+
+    assert (3, "policies", "found 64 policies, expected 1 to 63") == found[0][:3]
+    assert 63 == len(policy_file.load(policy_file.path.read_text().rsplit("  -", 1)[0]).policies)
+
+
+def test_workload_without_policy(policy_file):
+    """A listed namespace that no policy matches is an error, also with one for cgroups only."""
+    text = (
+        "version: 1\nsignatures: [pci]\nworkloads:\n  netns:\n    - web\n    - db\n    - api\n"
+        "policies:\n  - {name: a, match: {netns: w*}, rules: []}\n"
+        "  - {name: b, match: {netns: db, cgroup: /x}, rules: []}\n"
+    )
+
+    found = policy_file.problems(text)
+
+    assert [
+        (6, "workloads.netns[1]", "no policy matches the namespace 'db'"),
+        (7, "workloads.netns[2]", "no policy matches the namespace 'api'"),
+    ] == [problem[:3] for problem in found]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "web-*", "a b", "a\tb", "x" * 256])
+def test_namespace_names(policy_file, minimal, name):
+    """What cannot lie in /run/netns, or is a glob, is no name."""
+    found = policy_file.problems(minimal + f'workloads: {{netns: ["{name}"]}}\n')
+
+    assert [(6, "workloads.netns[0]")] == [problem[:2] for problem in found]
+
+
+def test_further_namespaces(policy_file):
+    """Names from the command line are added once each, and checked like those of the file."""
+    text = (
+        "version: 1\nsignatures: [pci]\nworkloads: {netns: [web]}\n"
+        "policies: [{name: a, match: {netns: w*}, rules: []}]\n"
+    )
+    config = policy_file.load(text)
+
+    assert ("web", "wiki") == with_netns(config, ["wiki", "web"]).workloads.netns
+    with pytest.raises(PolicyFileError, match="no policy matches the namespace 'db'"):
+        with_netns(config, ["db"])
+    with pytest.raises(PolicyFileError, match="cannot name"):
+        with_netns(config, ["../etc"])
+
+
+def test_unknown_signatures(policy_file, with_policy):
+    """A glob that matches no signature is an error with its line and the nearest id."""
+    config = policy_file.load(
+        with_policy(
+            'rules:\n  - {signatures: ["pci.*"], action: drop}\n  - signatures:\n'
+            "      - pii.us.ssm\n      - pcl.*\n      - zzz\n    action: drop\n"
+            "  - {signatures: Pci.*, action: drop}"
+        )
+    )
+
+    with pytest.raises(PolicyFileError) as raised:
+        check_signatures(config, ["pci.card.visa", "pii.us.ssn"])
+
+    found = [
+        (problem.place.line, problem.place.key, problem.message, problem.remedy)
+        for problem in raised.value.problems
+    ]
+    key = "policies[0].rules"
+    assert [
+        (8, f"{key}[1].signatures[0]", "no signature matches 'pii.us.ssm'"),
+        (9, f"{key}[1].signatures[1]", "no signature matches 'pcl.*'"),
+        (10, f"{key}[1].signatures[2]", "no signature matches 'zzz'"),
+        (12, f"{key}[2].signatures", "no signature matches 'Pci.*'"),
+    ] == [problem[:3] for problem in found]
+    assert "did you mean 'pii.us.ssn'?" == found[0][3]
+    assert "did you mean 'pci.*'?" == found[1][3]
+    assert "packs loaded: pci, pii" in found[2][3]
+    check_signatures(config, ["pci.card.visa", "pii.us.ssm", "pcl.x", "zzz", "Pci.x"])

@@ -1,0 +1,168 @@
+"""Which policy a workload has and which action a signature, against a naive reference."""
+
+from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlp.config import Match, Policy, PolicyException, Rule
+from dlp.errors import ConfigError
+from dlp.model import Action, Mode
+from dlp.policy import STRICTEST, PolicySet, RuleRow
+
+IDS = ("pci.card.visa", "pci.card.amex", "pii.us.ssn", "secrets.aws.key", "secrets.git.hub")
+ACTIONS = (Action.ALLOW, Action.ALERT, Action.MIRROR, Action.DROP)
+
+globs = st.sampled_from(
+    ["*", "pci.*", "pci.card.visa", "pci.card.[!v]*", "*.us.*", "secrets.???.*", "p*", "s*b"]
+)
+rules = st.builds(
+    Rule,
+    signatures=st.lists(globs, min_size=1, max_size=3).map(tuple),
+    action=st.sampled_from(ACTIONS),
+    threshold=st.integers(1, 64),
+)
+netns_globs = st.lists(st.sampled_from(["web", "w*", "db", "*", "?b", "[a-e]*"]), max_size=2)
+cgroup_globs = st.lists(st.sampled_from(["/docker/*", "/docker/a", "*", "/"]), max_size=2)
+policies = st.lists(
+    st.builds(
+        Policy,
+        name=st.just("p"),
+        match=st.builds(Match, netns=netns_globs.map(tuple), cgroup=cgroup_globs.map(tuple)),
+        rules=st.lists(rules, max_size=4).map(tuple),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def naive_resolve(listed: list[Policy], netns: str, cgroup: str | None) -> int | None:
+    """The sentence of the documentation, word by word."""
+    for number, policy in enumerate(listed, 1):
+        in_netns = not policy.match.netns or any(
+            fnmatchcase(netns, glob) for glob in policy.match.netns
+        )
+        if policy.match.cgroup:
+            in_cgroup = cgroup is not None and any(
+                fnmatchcase(cgroup, glob) for glob in policy.match.cgroup
+            )
+        else:
+            in_cgroup = True
+        if in_netns and in_cgroup:
+            return number
+    return None
+
+
+def naive_action(policy: Policy, signature: str) -> RuleRow | None:
+    """The first rule one of whose globs fits."""
+    for number, rule in enumerate(policy.rules):
+        for glob in rule.signatures:
+            if fnmatchcase(signature, glob):
+                return RuleRow(rule.action, number, rule.threshold)
+    return None
+
+
+@given(
+    listed=policies,
+    netns=st.sampled_from(["web", "db", "wiki", "x"]),
+    cgroup=st.sampled_from([None, "/", "/docker/a", "/docker/a/b", "/other"]),
+)
+def test_resolve(config_of, listed, netns, cgroup):
+    """The first policy that matches wins, for sockets of a cgroup and of any."""
+    chosen = PolicySet(config_of(*listed), IDS)
+    expected = naive_resolve(listed, netns, cgroup)
+
+    if expected is None:
+        with pytest.raises(ConfigError, match="no policy matches"):
+            chosen.resolve(netns, cgroup)
+    else:
+        assert expected == chosen.resolve(netns, cgroup)
+
+
+@given(listed=policies)
+def test_action_for(config_of, listed):
+    """Per signature the first rule that names it counts, whatever stands behind it."""
+    chosen = PolicySet(config_of(*listed), IDS)
+
+    for number, policy in enumerate(listed, 1):
+        expected = [naive_action(policy, name) for name in IDS]
+        assert expected == [chosen.action_for(number, index) for index in range(len(IDS))]
+        rows = chosen.kernel_policies(0).policies[number].rules
+        assert {index: row for index, row in enumerate(expected) if row} == dict(rows)
+
+
+@given(listed=policies, netns=st.sampled_from(["web", "db", "x"]))
+def test_applicable(config_of, listed, netns):
+    """Exactly the policies that some socket of the namespace can have, the own one first."""
+    chosen = PolicySet(config_of(*listed), IDS)
+    own = naive_resolve(listed, netns, None)
+    cgroups = ("/", "/docker/a", "/docker/b", "/other")
+    possible = {naive_resolve(listed, netns, cgroup) for cgroup in cgroups} - {None}
+
+    found = chosen.applicable(netns)
+    assert possible <= set(found)
+    assert len(found) == len(set(found))
+    if own is None:
+        assert all(listed[number - 1].match.cgroup for number in found)
+    else:
+        assert own == found[0]
+        assert max(found) == own
+
+
+def test_names(config_of):
+    """Number 0 has a name that no policy of a file can have."""
+    chosen = PolicySet(config_of(Policy(name="a"), Policy(name="b")), IDS)
+
+    assert ("(strictest)", "a", "b") == chosen.names
+    assert 3 == len(chosen) == len(chosen.kernel_policies(0).policies)
+
+
+def test_modes(config_of):
+    """Each policy its own mode; the strictest enforces if any does."""
+    monitor = Policy(name="m", mode=Mode.MONITOR)
+    both = PolicySet(config_of(monitor, Policy(name="e")), IDS)
+    one = PolicySet(config_of(monitor), IDS)
+
+    assert [Mode.ENFORCE, Mode.MONITOR, Mode.ENFORCE] == [both.mode(n) for n in range(3)]
+    assert Mode.MONITOR == one.mode(STRICTEST)
+
+
+def test_unknown_signature(config_of):
+    """A rule that names no signature of the set is an error."""
+    rule = Rule(signatures=("nothing.*",), action=Action.DROP)
+
+    with pytest.raises(ConfigError, match="no signature matches"):
+        PolicySet(config_of(Policy(name="a", rules=(rule,))), IDS)
+
+
+def at(day: date) -> float:
+    """Midnight in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def test_exceptions_expire(config_of):
+    """An exception is in force up to the midnight, UTC, with which its day begins."""
+    early = PolicyException(digest=b"e" * 32, until=date(2027, 1, 1), reason="x")
+    late = PolicyException(digest=b"l" * 32, until=date(2027, 3, 1), reason="y")
+    chosen = PolicySet(
+        config_of(
+            Policy(name="a", exceptions=(late, early)), Policy(name="b", exceptions=(early,))
+        ),
+        IDS,
+    )
+    first, second = at(early.until), at(late.until)
+
+    def in_force(now: float) -> list[tuple[bytes, ...]]:
+        return [policy.exceptions for policy in chosen.kernel_policies(now).policies]
+
+    assert [(), (late.digest, early.digest), (early.digest,)] == in_force(first - 0.001)
+    assert [(), (late.digest,), ()] == in_force(first)
+    assert [(), (), ()] == in_force(second)
+    assert [first, second, second, None] == [
+        chosen.next_expiry(now) for now in (0, first, second - 1, second)
+    ]
+    assert first == chosen.kernel_policies(0).next_expiry
+    assert () == chosen.expired(first - 0.001)
+    assert (("a", early), ("b", early)) == chosen.expired(first)

@@ -1,0 +1,148 @@
+"""The synthesised policy is never weaker than one of the file's."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlp.config import (
+    Destination,
+    InspectorDown,
+    OtherProtocols,
+    Policy,
+    PortRange,
+    Rule,
+)
+from dlp.errors import ConfigError
+from dlp.model import Action, DestinationAction, Mode
+from dlp.policy import STRICTEST, PolicyFlag, PolicySet, RuleRow, decide
+from dlp.policy.rows import DestinationRow
+
+IDS = ("a", "b", "c")
+
+policies = st.lists(
+    st.builds(
+        Policy,
+        name=st.just("p"),
+        mode=st.sampled_from(Mode),
+        on_inspector_down=st.sampled_from(InspectorDown),
+        uninspectable=st.sampled_from([Action.ALLOW, Action.ALERT, Action.DROP]),
+        other_protocols=st.sampled_from(OtherProtocols),
+        over_budget=st.sampled_from([Action.ALERT, Action.DROP]),
+        rules=st.lists(
+            st.builds(
+                Rule,
+                signatures=st.lists(st.sampled_from(["*", *IDS]), min_size=1).map(tuple),
+                action=st.sampled_from([Action.ALLOW, Action.ALERT, Action.MIRROR, Action.DROP]),
+                threshold=st.integers(1, 4),
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
+    min_size=1,
+    max_size=4,
+)
+# A flow: signatures of its matches with the values matched.
+flows = st.lists(st.tuples(st.integers(0, len(IDS) - 1), st.integers(0, 4)), max_size=8)
+
+
+def outcome(chosen: PolicySet, policy: int, flow: list[tuple[int, int]]) -> Action:
+    """The strongest action that a flow meets, distinct values counted per rule."""
+    seen: dict[int, set[tuple[int, int]]] = {}
+    strongest = Action.ALLOW
+    for signature, value in flow:
+        row = chosen.action_for(policy, signature)
+        if row is None:
+            continue
+        values = seen.setdefault(row.rule_index, set())
+        values.add((signature, value))
+        strongest = max(strongest, decide([(row, len(values))]))
+    return strongest
+
+
+@given(listed=policies, flow=flows)
+def test_drops_what_any_drops(config_of, listed, flow):
+    """A flow that one policy drops is dropped by the strictest too, thresholds and all."""
+    chosen = PolicySet(config_of(*listed), IDS)
+    each = [outcome(chosen, number, flow) for number in range(1, len(chosen))]
+
+    if Action.DROP in each:
+        assert Action.DROP == outcome(chosen, STRICTEST, flow)
+
+
+@given(listed=policies)
+def test_rows_and_flags(config_of, listed):
+    """Per signature the strongest action, of those the lowest threshold; each setting likewise."""
+    chosen = PolicySet(config_of(*listed), IDS)
+    strictest, *own = chosen.kernel_policies(0).policies
+
+    for index in range(len(IDS)):
+        rows = [policy.rules[index] for policy in own if index in policy.rules]
+        expected = None
+        if rows:
+            action = max(row.action for row in rows)
+            lowest = min(row.threshold for row in rows if row.action == action)
+            expected = RuleRow(action, 0, lowest)
+        assert expected == strictest.rules.get(index)
+    assert max(policy.uninspectable for policy in own) == strictest.uninspectable
+    for flag in (
+        PolicyFlag.INSPECTOR_DOWN_CLOSED,
+        PolicyFlag.OTHER_DROP,
+        PolicyFlag.OVER_BUDGET_DROP,
+    ):
+        assert any(flag in policy.flags for policy in own) == (flag in strictest.flags)
+    monitors = [PolicyFlag.MONITOR in policy.flags for policy in own]
+    assert all(monitors) == (PolicyFlag.MONITOR in strictest.flags)
+    assert (chosen.mode(STRICTEST) is Mode.MONITOR) == all(monitors)
+
+
+def deny(network: str, *ports: tuple[int, int]) -> Destination:
+    """A destination that is denied."""
+    ranges = tuple(PortRange(low=low, high=high) for low, high in ports)
+    return Destination(network=ip_network(network), ports=ranges, action=DestinationAction.DENY)
+
+
+def test_destinations(config_of):
+    """Only what is denied somewhere, those inside others left out, exemptions never."""
+    exempt = Destination(network=ip_network("192.0.2.0/24"), action=DestinationAction.EXEMPT)
+    one = Policy(name="a", destinations=(exempt, deny("10.1.0.0/16", (80, 80)), deny("::1")))
+    two = Policy(
+        name="b", destinations=(deny("10.0.0.0/8", (1, 443)), deny("10.0.0.0/8", (22, 22)))
+    )
+    strictest = PolicySet(config_of(one, two), IDS).kernel_policies(0).policies[STRICTEST]
+
+    expected = (
+        DestinationRow(
+            address=bytes(10) + b"\xff\xff\x0a\0\0\0",
+            mask=b"\xff" * 13 + bytes(3),
+            port_low=1,
+            port_high=443,
+            action=DestinationAction.DENY,
+        ),
+        DestinationRow(
+            address=bytes(15) + b"\x01",
+            mask=b"\xff" * 16,
+            port_low=0,
+            port_high=65535,
+            action=DestinationAction.DENY,
+        ),
+    )
+    assert expected == strictest.destinations
+
+
+def test_too_many_destinations(config_of):
+    """More denied destinations than the kernel holds are an error, not a gap."""
+    listed = [
+        Policy(
+            name=f"p{number}",
+            destinations=tuple(deny(f"10.{number}.{entry}.0/24") for entry in range(11)),
+        )
+        for number in range(3)
+    ]
+
+    with pytest.raises(ConfigError, match="33 rows together"):
+        PolicySet(config_of(*listed), IDS)
+    assert 22 == len(
+        PolicySet(config_of(*listed[:2]), IDS).kernel_policies(0).policies[0].destinations
+    )

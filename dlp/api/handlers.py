@@ -1,0 +1,112 @@
+"""One function for each route: translate, ask the gateway, translate back."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from dlp.api import metrics as prometheus
+from dlp.api import views
+from dlp.api.context import GATEWAY, RELOADING
+from dlp.api.cursors import flow_cursor, verdict_cursor
+from dlp.api.parameters import (
+    MAX_ID,
+    FlowParameters,
+    NoParameters,
+    ReloadBody,
+    VerdictParameters,
+    read_body,
+    read_number,
+)
+from dlp.api.problems import Problem, refusal
+from dlp.errors import DlpError
+from dlp.service import VerdictQuery
+
+# More than the kernel's flow map holds.
+ALL_FLOWS = 1 << 20
+
+
+async def health(request: web.Request, _: NoParameters) -> web.Response:
+    """Degraded is an answer, not an error: 200."""
+    return _json(views.Health.model_validate(await request.app[GATEWAY].health()))
+
+
+async def workloads(request: web.Request, _: NoParameters) -> web.Response:
+    """All of them."""
+    items = await request.app[GATEWAY].workloads()
+    return _json(views.WorkloadList.model_validate({"items": items}))
+
+
+async def flows(request: web.Request, parameters: FlowParameters) -> web.Response:
+    """Pages by id: flows come and go between two pages, ids keep their order."""
+    found = await request.app[GATEWAY].flows(workload=parameters.workload, limit=ALL_FLOWS)
+    after = -1 if parameters.cursor is None else parameters.cursor
+    rest = sorted((flow for flow in found if flow.id > after), key=lambda flow: flow.id)
+    items = rest[: parameters.limit]
+    cursor = flow_cursor.encode(items[-1].id) if len(rest) > len(items) else None
+    return _json(views.FlowList.model_validate({"items": items, "next": cursor}))
+
+
+async def verdicts(request: web.Request, parameters: VerdictParameters) -> web.Response:
+    """A page of the stored verdicts."""
+    query = VerdictQuery(**parameters.model_dump(exclude={"cursor"}), before_id=parameters.cursor)
+    items = await request.app[GATEWAY].verdicts(query)
+    # A full page may be the last: then the next one is empty.
+    full = len(items) >= parameters.limit
+    cursor = verdict_cursor.encode(items[-1].id) if full else None
+    return _json(views.VerdictList.model_validate({"items": items, "next": cursor}))
+
+
+async def verdict(request: web.Request, _: NoParameters) -> web.Response:
+    """One verdict by its id."""
+    wanted = read_number("id", request.match_info["id"])
+    if wanted < MAX_ID:
+        query = VerdictQuery(before_id=wanted + 1, limit=1)
+        for found in await request.app[GATEWAY].verdicts(query):
+            if found.id == wanted:
+                return _json(views.Verdict.model_validate(found))
+    raise Problem(404, "not-found", f"There is no verdict {wanted}.")
+
+
+async def signatures(request: web.Request, _: NoParameters) -> web.Response:
+    """All of them."""
+    items = await request.app[GATEWAY].signatures()
+    return _json(views.SignatureList.model_validate({"items": items}))
+
+
+async def signature(request: web.Request, _: NoParameters) -> web.Response:
+    """One signature by its id."""
+    for found in await request.app[GATEWAY].signatures():
+        if found.id == request.match_info["id"]:
+            return _json(views.Signature.model_validate(found))
+    raise Problem(404, "not-found", "There is no such signature; /api/v1/signatures lists all.")
+
+
+async def stats(request: web.Request, _: NoParameters) -> web.Response:
+    """Counters by reason."""
+    return _json(views.Stats.model_validate(await request.app[GATEWAY].stats()))
+
+
+async def metrics(request: web.Request, _: NoParameters) -> web.Response:
+    """The same counters for Prometheus."""
+    gateway = request.app[GATEWAY]
+    text = prometheus.exposition(await gateway.health(), await gateway.stats())
+    return web.Response(body=text.encode(), headers={"Content-Type": prometheus.MEDIA_TYPE})
+
+
+async def reload(request: web.Request, _: NoParameters) -> web.Response:
+    """One at a time; a refusal changes nothing."""
+    await read_body(request, ReloadBody)
+    reloading = request.app[RELOADING]
+    if reloading.locked():
+        raise Problem(409, "conflict", "A reload is under way.", remedy="try again when it ended")
+    async with reloading:
+        try:
+            result = await request.app[GATEWAY].reload()
+        except DlpError as error:
+            raise refusal(error) from error
+    return _json(views.ReloadResult.model_validate(result))
+
+
+def _json(view: BaseModel) -> web.Response:
+    return web.Response(body=view.model_dump_json().encode(), content_type="application/json")

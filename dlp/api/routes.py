@@ -1,0 +1,140 @@
+"""The table of routes: what the router serves and the OpenAPI document describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from dlp.api import handlers, metrics, views
+from dlp.api.events import events
+from dlp.api.parameters import (
+    EventParameters,
+    FlowParameters,
+    NoParameters,
+    Parameters,
+    ReloadBody,
+    VerdictParameters,
+    read_query,
+)
+from dlp.api.problems import Handler
+
+BASE = "/api/v1"
+OPENAPI = "/openapi.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method of one path.
+
+    Attributes:
+        path: below BASE; `{id}` is a path parameter.
+        handler: takes the request and its checked query.
+        view: of a successful answer; None where it is no JSON object of ours.
+        media: type of a successful answer.
+        problems: statuses of its own, apart from those that every route may have.
+    """
+
+    path: str
+    handler: Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
+    summary: str
+    view: type[BaseModel] | None = None
+    method: str = "GET"
+    media: str = "application/json"
+    parameters: type[Parameters] = NoParameters
+    body: type[Parameters] | None = None
+    problems: tuple[int, ...] = ()
+
+
+ROUTES = (
+    Route(path="/health", handler=handlers.health, summary="How the gateway is", view=views.Health),
+    Route(
+        path="/workloads",
+        handler=handlers.workloads,
+        summary="Workloads and the state of their enforcement",
+        view=views.WorkloadList,
+    ),
+    Route(
+        path="/flows",
+        handler=handlers.flows,
+        summary="Flows that the kernel has state of",
+        view=views.FlowList,
+        parameters=FlowParameters,
+    ),
+    Route(
+        path="/verdicts",
+        handler=handlers.verdicts,
+        summary="Stored verdicts, newest first",
+        view=views.VerdictList,
+        parameters=VerdictParameters,
+    ),
+    Route(
+        path="/verdicts/{id}",
+        handler=handlers.verdict,
+        summary="One verdict",
+        view=views.Verdict,
+        problems=(404,),
+    ),
+    Route(
+        path="/events",
+        handler=events,
+        summary="Verdicts as they happen, as server-sent events",
+        media="text/event-stream",
+        parameters=EventParameters,
+    ),
+    Route(
+        path="/signatures",
+        handler=handlers.signatures,
+        summary="Signatures in force",
+        view=views.SignatureList,
+    ),
+    Route(
+        path="/signatures/{id}",
+        handler=handlers.signature,
+        summary="One signature",
+        view=views.Signature,
+        problems=(404,),
+    ),
+    Route(
+        path="/stats",
+        handler=handlers.stats,
+        summary="Packets and bytes by reason",
+        view=views.Stats,
+    ),
+    Route(
+        path="/metrics",
+        handler=handlers.metrics,
+        summary="Health and counters in Prometheus' text format",
+        media=metrics.MEDIA_TYPE,
+    ),
+    Route(
+        path="/reload",
+        handler=handlers.reload,
+        summary="Read configuration and packs again and make them live",
+        view=views.ReloadResult,
+        method="POST",
+        body=ReloadBody,
+        problems=(409, 413, 415, 422),
+    ),
+)
+
+
+def add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
+    """Serve the routes, each behind the check of its query."""
+    for route in routes:
+        if route.method == "GET":
+            # A stream has no head to speak of.
+            allow_head = route.handler is not events
+            app.router.add_get(BASE + route.path, _checked(route), allow_head=allow_head)
+        else:
+            app.router.add_route(route.method, BASE + route.path, _checked(route))
+
+
+def _checked(route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await route.handler(request, read_query(request, route.parameters))
+
+    return handle

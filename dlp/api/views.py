@@ -1,0 +1,218 @@
+"""What goes out: the model's values as JSON objects, with their schemas.
+
+Fields are named as those of dlp.model and dlp.service. Enums are lower-case labels.
+Identifiers of 64 bits are decimal strings: a JavaScript number holds 53.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, enum.StrEnum):
+        return value.value
+    return value.name.lower() if isinstance(value, enum.Enum) else value
+
+
+def _text(value: Any) -> Any:
+    # A name of the file system may hold bytes that are no UTF-8: Python's lone surrogates.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _decimal(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Label = Annotated[str, BeforeValidator(_label)]
+ActionLabel = Annotated[
+    Literal["allow", "alert", "mirror", "hold", "drop"], BeforeValidator(_label)
+]
+ModeLabel = Annotated[Literal["enforce", "monitor"], BeforeValidator(_label)]
+StateLabel = Annotated[
+    Literal["pending", "attaching", "enforced", "gone", "failed"], BeforeValidator(_label)
+]
+DecidedLabel = Annotated[Literal["kernel", "inspector"], BeforeValidator(_label)]
+Decimal64 = Annotated[str, BeforeValidator(_decimal)]
+
+
+class View(BaseModel):
+    """Base of all objects that go out; made from the value of the same name."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Health(View):
+    """`status` is ok, or degraded with the reasons in `problems`."""
+
+    status: Text
+    version: Text
+    uptime_s: float
+    kernel: Text
+    release: int
+    signatures: int
+    image: Text
+    workloads_enforced: int
+    workloads_pending: int
+    events_lost: int
+    inspector: Text
+    problems: list[Text]
+
+
+class Workload(View):
+    """A network namespace under the gateway's control; `key` is a decimal string."""
+
+    name: Text
+    state: StateLabel
+    key: Decimal64
+    inode: int
+    devices: list[Text]
+    policies: list[Text]
+    mode: ModeLabel
+    error: Text
+    unprotected_ms: float | None
+
+
+class Endpoint(View):
+    """An end of a flow."""
+
+    address: Text
+    port: int
+
+
+class Flow(View):
+    """One direction of a conversation; `id` is a decimal string, bytes are of payload."""
+
+    id: Decimal64
+    workload: Text
+    cgroup: int
+    protocol: Text
+    source: Endpoint
+    destination: Endpoint
+    state: Label
+    opaque: Label
+    policy: Text
+    packets: int
+    bytes: int
+    inspected: int
+    opaque_bytes: int
+    missed: int
+    matches: int
+    partly: bool
+    mirrored: bool
+    age_s: float
+    idle_s: float
+
+
+class Verdict(View):
+    """A decision about one match; `time` in seconds since 1970, `flow` a decimal string."""
+
+    id: int
+    time: float
+    kind: Text
+    workload: Text
+    cgroup: int
+    flow: Decimal64
+    protocol: Text
+    source: Endpoint
+    destination: Endpoint
+    signature: Text
+    severity: Text
+    policy: Text
+    rule: int
+    action: ActionLabel
+    enforced: bool
+    decided: DecidedLabel
+    masked: Text
+    digest: Text
+    offset: int
+    length: int
+    sent_before: int
+    count: int
+    release: int
+    detail: Text
+
+
+class Signature(View):
+    """What is looked for, and where a match of it is decided."""
+
+    id: Text
+    severity: Text
+    decided: DecidedLabel
+    why: Text
+    check: Label
+    normalise: bool
+    mask_head: int
+    mask_tail: int
+    regex: Text
+    validator: Text
+    shapes: list[int]
+
+
+class Counter(View):
+    """Packets and bytes that met a reason."""
+
+    reason: Text
+    packets: int
+    bytes: int
+
+
+class Stats(View):
+    """Counters by reason, in total and by workload."""
+
+    total: list[Counter]
+    workloads: dict[str, list[Counter]]
+
+
+class ReloadResult(View):
+    """What a reload changed."""
+
+    release: int
+    image: Text
+    signatures: int
+    policies: int
+    changed: bool
+
+
+class List(View):
+    """A page; `next` is the cursor of the page behind it, null on the last."""
+
+    next: str | None = None
+
+
+class WorkloadList(List):
+    """All workloads."""
+
+    items: list[Workload]
+
+
+class FlowList(List):
+    """Flows in the order of their ids."""
+
+    items: list[Flow]
+
+
+class VerdictList(List):
+    """Verdicts, newest first."""
+
+    items: list[Verdict]
+
+
+class SignatureList(List):
+    """All signatures in force."""
+
+    items: list[Signature]
+
+
+class ProblemDetails(View):
+    """An error as RFC 9457 has it; some kinds have further members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str

@@ -1,0 +1,200 @@
+"""A gateway that answers from lists, and the values it answers with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from dlp.model import (
+    Action,
+    Counter,
+    DecidedBy,
+    Endpoint,
+    Flow,
+    Stats,
+    Verdict,
+    Workload,
+    WorkloadState,
+)
+from dlp.service import Health, ReloadResult
+from dlp.signatures.image import Check, ImageSignature
+
+HERE = Endpoint(address="10.0.0.2", port=40000)
+THERE = Endpoint(address="2001:db8::1", port=443)
+
+
+def make_verdict(number: int, **changes: Any) -> Verdict:
+    values: dict[str, Any] = {
+        "id": number,
+        "time": 1_700_000_000.0 + number,
+        "kind": "match",
+        "workload": "web",
+        "cgroup": 7,
+        "flow": 2**64 - 1,
+        "protocol": "tcp",
+        "source": HERE,
+        "destination": THERE,
+        "signature": "pci.card.visa",
+        "severity": "high",
+        "policy": "default",
+        "rule": 0,
+        "action": Action.DROP,
+        "enforced": True,
+        "decided": DecidedBy.KERNEL,
+        "masked": "4111********1111",
+        "digest": "ab" * 32,
+        "offset": 0,
+        "length": 16,
+        "sent_before": 0,
+        "count": 1,
+        "release": 1,
+    }
+    return Verdict(**(values | changes))
+
+
+def make_flow(number: int, workload: str = "web") -> Flow:
+    return Flow(
+        id=number,
+        workload=workload,
+        cgroup=7,
+        protocol="tcp",
+        source=HERE,
+        destination=THERE,
+        state="open",
+        opaque="no",
+        policy="default",
+        packets=3,
+        bytes=300,
+        inspected=300,
+        opaque_bytes=0,
+        missed=0,
+        matches=1,
+        partly=False,
+        mirrored=False,
+        age_s=1.5,
+        idle_s=0.5,
+    )
+
+
+class FakeGateway:
+    """`failure` is raised by whatever is asked next; `queries` records what was asked."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.stored = [make_verdict(number) for number in range(1, 6)]
+        self.flow_list = [make_flow(2**64 - 1), make_flow(5), make_flow(9, "db")]
+        self.queries: list[Any] = []
+        self.reloads = 0
+        self.reload_gate = asyncio.Event()
+        self.reload_gate.set()
+        self.news = asyncio.Condition()
+        self.ended = False
+        self.subscribers = 0
+
+    def _asked(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    async def health(self) -> Health:
+        self._asked()
+        return Health(
+            status="degraded",
+            version="1.2.3",
+            uptime_s=12.5,
+            kernel="6.18",
+            release=4,
+            signatures=30,
+            image="ab" * 32,
+            workloads_enforced=2,
+            workloads_pending=1,
+            events_lost=3,
+            inspector="running",
+            problems=("db is pending",),
+        )
+
+    async def workloads(self) -> list[Workload]:
+        self._asked()
+        return [
+            Workload(
+                name="web", state=WorkloadState.ENFORCED, key=2**64 - 1, inode=4, devices=("eth0",)
+            ),
+            Workload(name="db\udcff", state=WorkloadState.PENDING),
+        ]
+
+    async def flows(self, *, workload=None, limit=1000) -> list[Flow]:
+        self._asked()
+        return [flow for flow in self.flow_list if workload in {None, flow.workload}][:limit]
+
+    async def stats(self) -> Stats:
+        self._asked()
+        counters = (Counter(reason="pass", packets=5, bytes=900),)
+        return Stats(total=counters, workloads={'we"b\n': counters})
+
+    async def signatures(self) -> list[ImageSignature]:
+        self._asked()
+        return [
+            ImageSignature(
+                id="pii.us.ssn",
+                severity="high",
+                decided=DecidedBy.KERNEL,
+                why="Its shapes equal the regex.",
+                check=Check.US_SSN,
+                normalise=True,
+                mask_head=0,
+                mask_tail=4,
+                regex=r"\d{3}-\d{2}-\d{4}",
+                validator="us_ssn",
+                shapes=(0,),
+            )
+        ]
+
+    async def verdicts(self, query) -> list[Verdict]:
+        self._asked()
+        self.queries.append(query)
+        before = query.before_id or 2**63
+        return [found for found in reversed(self.stored) if found.id < before][: query.limit]
+
+    async def reload(self) -> ReloadResult:
+        self._asked()
+        await self.reload_gate.wait()
+        self.reloads += 1
+        return ReloadResult(release=5, image="cd" * 32, signatures=31, policies=2, changed=True)
+
+    async def publish(self, *verdicts: Verdict) -> None:
+        async with self.news:
+            self.stored += verdicts
+            self.news.notify_all()
+
+    async def end(self) -> None:
+        async with self.news:
+            self.ended = True
+            self.news.notify_all()
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, *, after=None):
+        self._asked()
+        at = len(self.stored)
+        if after is not None:
+            at = next((n for n, found in enumerate(self.stored) if found.id > after), at)
+
+        def has_news():
+            return at < len(self.stored) or self.ended
+
+        async def verdicts():
+            nonlocal at
+            while True:
+                async with self.news:
+                    await self.news.wait_for(has_news)
+                if self.failure is not None:
+                    raise self.failure
+                if at >= len(self.stored):
+                    return
+                yield self.stored[at]
+                at += 1
+
+        self.subscribers += 1
+        try:
+            yield verdicts()
+        finally:
+            self.subscribers -= 1

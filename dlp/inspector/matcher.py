@@ -1,0 +1,257 @@
+"""Finds what the full regular expressions say in the records of many flows.
+
+Bytes in, findings out: no sockets, no clock, no logging. Nothing here keeps a value longer than
+its flow's window, and no finding or exception shows one.
+
+A match that touches the end of what has come stays open until the next record, the flow's end, or
+`settle` decides it: it may grow, and its boundary may yet fail. Matches of one signature do not
+overlap; a match whose validator says no does not hide one that starts inside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dlp.errors import PackError
+from dlp.inspector.messages import Done, Finding, Record, Rule
+from dlp.inspector.window import Window, Windows
+from dlp.model import DecidedBy
+from dlp.signatures import masking, regex
+from dlp.signatures.image import Check, ImageSignature
+from dlp.signatures.validators import VALIDATORS
+
+_LEFT = 1  # bytes before a match that its regex may look at
+_REJECTED = 4096  # matches of a signature that its validator may refuse in one search
+_FINDINGS = 256  # of one record
+
+Validator = Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A rule ready to run. `reach`: bytes to go back for a match not decided before; 0: all."""
+
+    rule: Rule
+    pattern: re.Pattern[bytes]
+    validator: Validator | None
+    reach: int
+    signature: ImageSignature = field(repr=False)
+
+
+class Matcher:
+    """The rules of a release, and the windows of the flows they are applied to.
+
+    Args:
+        rules: see `replace`.
+        key: of the digests, HMAC-SHA-256.
+        windows: bounds of what is remembered; the defaults of Windows where it is None.
+        validators: by name.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule] = (),
+        *,
+        key: bytes,
+        release: int = 0,
+        windows: Windows | None = None,
+        validators: Mapping[str, Validator] = VALIDATORS,
+    ) -> None:
+        self._key = key
+        self._validators = validators
+        self._windows = Windows() if windows is None else windows
+        self._release = release
+        self._compiled: tuple[_Compiled, ...] = ()
+        self._bounded = 0
+        self._suppressed = 0
+        self.replace(rules, release)
+
+    def replace(self, rules: Iterable[Rule], release: int) -> None:
+        """Make a release live; what the windows hold is searched anew with the next record.
+
+        Raises PackError that names the signature at fault; nothing has changed then.
+        """
+        self._compiled = tuple(self._compile(rule) for rule in rules)
+        self._release = release
+        for _, window in self._windows:
+            window.fresh = 0
+            window.consumed.clear()
+            window.open.clear()
+
+    def feed(self, record: Record) -> list[Finding]:
+        """Findings that a record completes, and those of flows it pushed out."""
+        flow, findings = record.flow, list[Finding]()
+        window = self._windows.use(flow, record.offset)
+        if self._windows.is_gap(window, record.offset):
+            findings += self._search(flow, window, ends=True)
+        target = self._windows.place(window, record.offset, record.data)
+        detached = target is not window
+        findings += self._search(flow, target, ends=record.final or detached)
+        if record.final and not detached:
+            window.restart(window.end)
+        else:
+            findings += self._trim(flow, window)
+        for other, gone in self._windows.settle(flow):
+            if gone.pending:
+                findings += self._search(other, gone, ends=True)
+        return findings
+
+    def settle(self, flow: int) -> list[Finding]:
+        """Decide a flow's open matches as if it ended here: nothing has come for a while."""
+        window = self._windows.find(flow)
+        return [] if window is None else self._search(flow, window, ends=True)
+
+    def pending(self, flow: int) -> bool:
+        """Whether `settle` may find something."""
+        window = self._windows.find(flow)
+        return window is not None and window.pending
+
+    def counts(self, sequence: int) -> Done:
+        """What happened since the last call, as the answer to a record."""
+        counts = self._windows.taken()
+        done = Done(
+            sequence=sequence,
+            gaps=counts.gaps,
+            gap_bytes=counts.gap_bytes,
+            retransmitted=counts.retransmitted,
+            rewritten=counts.rewritten,
+            evicted=counts.evicted,
+            bounded=self._bounded,
+            suppressed=self._suppressed,
+        )
+        self._bounded = self._suppressed = 0
+        return done
+
+    def _compile(self, rule: Rule) -> _Compiled:
+        try:
+            pattern = regex.compiled(rule.regex)
+            longest = span(regex.parse(rule.regex))
+        except PackError as error:
+            raise PackError(f"{rule.id}: {error.message}", remedy=error.remedy) from error
+        validator = self._validators.get(rule.validator)
+        if rule.validator and validator is None:
+            raise PackError(f"{rule.id}: there is no validator {rule.validator!r}")
+        reach = 0 if longest >= self._windows.overlap else longest + _LEFT
+        return _Compiled(rule, pattern, validator, reach, _as_signature(rule))
+
+    def _search(self, flow: int, window: Window, *, ends: bool) -> list[Finding]:
+        """Run every rule over what is new in a window. `ends`: nothing follows its bytes."""
+        findings: list[Finding] = []
+        for compiled in self._compiled:
+            if len(findings) < _FINDINGS:
+                self._search_one(compiled, flow, window, findings, ends=ends)
+            else:
+                self._suppressed += 1
+        window.fresh = len(window.data)
+        return findings
+
+    def _search_one(
+        self,
+        compiled: _Compiled,
+        flow: int,
+        window: Window,
+        findings: list[Finding],
+        *,
+        ends: bool,
+    ) -> None:
+        rule, data, rejected = compiled.rule.id, window.data, 0
+        window.open.pop(rule, None)
+        at = self._start(compiled, window)
+        while match := compiled.pattern.search(data, at):
+            start, end = match.span()
+            if end == len(data) and not ends:
+                window.open[rule] = start
+                return
+            value = match.group()
+            if start == end:
+                at = end + 1
+            elif compiled.validator is not None and not compiled.validator(value):
+                rejected += 1
+                at = start + 1
+                if rejected >= _REJECTED:
+                    # Quadratic otherwise: a run of digits can start a match at each of them.
+                    self._bounded += 1
+                    rejected, at = 0, end
+            else:
+                at = end
+                window.consumed[rule] = window.base + end
+                self._report(compiled, flow, window, start, value, findings)
+
+    def _start(self, compiled: _Compiled, window: Window) -> int:
+        """Index where a match that is not decided yet can start at the earliest."""
+        back = max(0, window.fresh - compiled.reach) if compiled.reach else 0
+        left = _LEFT if window.cut else 0
+        return max(back, left, window.consumed.get(compiled.rule.id, 0) - window.base)
+
+    def _report(
+        self,
+        compiled: _Compiled,
+        flow: int,
+        window: Window,
+        start: int,
+        value: bytes,
+        findings: list[Finding],
+    ) -> None:
+        digest = masking.digest(self._key, value, compiled.signature)
+        offset = window.base + start
+        if not window.first_time(compiled.rule.id, offset, digest):
+            return
+        if len(findings) >= _FINDINGS:
+            self._suppressed += 1
+            return
+        head, tail = value[: masking.ENDS], value[-masking.ENDS :]
+        findings.append(
+            Finding(
+                release=self._release,
+                signature=compiled.rule.index,
+                flow=flow,
+                offset=offset,
+                length=len(value),
+                digest=digest,
+                masked=masking.mask(head, tail, len(value), compiled.signature),
+            )
+        )
+
+    def _trim(self, flow: int, window: Window) -> list[Finding]:
+        """Cut a window to its overlap; an open match whose start would go is decided before."""
+        surplus = len(window.data) - self._windows.overlap
+        if surplus <= 0:
+            return []
+        lost = any(start < surplus + _LEFT for start in window.open.values())
+        findings = self._search(flow, window, ends=True) if lost else []
+        window.trim(self._windows.overlap)
+        return findings
+
+
+def span(node: regex.Node) -> int:
+    """Length in bytes of the longest match; regex.UNBOUNDED at most."""
+    match node:
+        case regex.Class():
+            return 1
+        case regex.Repeat():
+            return min(span(node.node) * node.max, regex.UNBOUNDED)
+        case regex.Concat():
+            return min(sum(map(span, node.nodes)), regex.UNBOUNDED)
+        case regex.Alternation():
+            return max(map(span, node.nodes), default=0)
+        case _:
+            return 0
+
+
+def _as_signature(rule: Rule) -> ImageSignature:
+    """The rule as `masking` reads it: only normalise, mask_head and mask_tail matter there."""
+    return ImageSignature(
+        id=rule.id,
+        severity="",
+        decided=DecidedBy.INSPECTOR,
+        why="",
+        check=Check.NONE,
+        normalise=rule.normalise,
+        mask_head=rule.mask_head,
+        mask_tail=rule.mask_tail,
+        regex=rule.regex,
+        validator=rule.validator,
+        shapes=(),
+    )

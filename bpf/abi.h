@@ -16,6 +16,7 @@
 #define DLP_SPAN 126 /* longest match the kernel decides: tail less one byte of left context */
 #define DLP_LITERAL 32
 #define DLP_STEPS 16
+#define DLP_CLASSES 256
 #define DLP_ANCHORS 8 /* shapes that may share one q-gram */
 #define DLP_LANE 64 /* shapes of the digit lane, one bit each */
 #define DLP_BLOOM_WORDS 8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
@@ -154,7 +155,7 @@ enum dlp_event_flag {
 
 /* One step of a shape: a run of min..max bytes of a class, taken possessively. */
 struct dlp_step {
-	__u8 cls; /* bit of the class table; 0 is any byte */
+	__u8 cls; /* of the class table; 0 is any byte */
 	__u8 min;
 	__u8 max;
 	__u8 pad;
@@ -204,7 +205,7 @@ struct dlp_bloom {
 };
 
 struct dlp_classes {
-	__u64 of[256]; /* bit c: the byte is of class c; bit 0 is always set */
+	__u64 member[DLP_CLASSES * 4]; /* class c: bit b & 63 of word c * 4 + b / 64; class 0 has all */
 };
 
 /*

@@ -174,9 +174,14 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 		tally(s, DLP_R_MIDSTREAM, 1, s->payload);
 	}
 	ahead = s->sequence - flow->next_seq;
-	s->advance = 1;
 	s->packet_base = flow->offset;
-	if (ahead > 0 && s->payload) {
+	if (!s->payload) {
+		/* Of segments without payload only the FIN that is due moves the stream. */
+		s->advance = ahead == 0;
+		return 0;
+	}
+	s->advance = 1;
+	if (ahead > 0) {
 		if (flow->flags & DLP_F_HOLE && !is_monitor(s))
 			return DLP_R_OUT_OF_ORDER;
 		tally(s, DLP_R_GAP, 1, ahead);
@@ -199,8 +204,7 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 
 	s->advance = (s32)(s->sequence_end - flow->next_seq) > 0;
 	s->packet_base -= back;
-	if (s->payload)
-		tally(s, DLP_R_RETRANSMISSION, 1, s->payload);
+	tally(s, DLP_R_RETRANSMISSION, 1, s->payload);
 	__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
 	if (back < DLP_TAIL) {
 		asm volatile("%0 &= 127" : "+r"(back));
@@ -209,24 +213,41 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 	return 0;
 }
 
-/* Recognise an opaque protocol by a flow's first bytes and obey `uninspectable`. */
-static __always_inline int recognise(struct __sk_buff *skb, struct scratch *s,
-				     struct dlp_flow *flow)
-{
-	u8 first[8] = {};
-	u32 kind = DLP_OPAQUE_NO;
+#define RECOGNISED 8 /* first bytes of a stream or datagram that tell its protocol */
 
-	flow->flags |= DLP_F_FIRST;
-	if (s->payload >= 8 && !bpf_skb_load_bytes(skb, s->cursor, first, 8))
-		kind = recognise_opaque(first, 8, s->key.protocol);
-	else if (s->payload >= 5 && !bpf_skb_load_bytes(skb, s->cursor, first, 5))
-		kind = recognise_opaque(first, 5, s->key.protocol);
+/*
+ * Recognise an opaque protocol by a flow's first bytes, however they are cut. What the
+ * stream had before this segment stands in the buffer, right before the payload.
+ */
+static __always_inline void recognise(struct __sk_buff *skb, struct scratch *s,
+				      struct buffer *buf, struct dlp_flow *flow)
+{
+	u64 before = s->packet_base, size = s->payload;
+	u32 kind, length;
+
+	if (before >= RECOGNISED || flow->flags & DLP_F_PARTLY) {
+		flow->flags |= DLP_F_FIRST;
+		before = 0;
+	}
+	if (size > RECOGNISED)
+		size = RECOGNISED;
+	size--;
+	asm volatile("%0 &= 7\n%0 += 1" : "+r"(size));
+	__builtin_memset(buf->b + PAYLOAD, 0, RECOGNISED);
+	if (bpf_skb_load_bytes(skb, s->cursor, buf->b + PAYLOAD, size))
+		return;
+	length = before + size;
+	if (length >= RECOGNISED)
+		flow->flags |= DLP_F_FIRST;
+	before = PAYLOAD - before;
+	asm volatile("%0 &= 0x1ff" : "+r"(before));
+	kind = recognise_opaque(buf->b + before, length, s->key.protocol);
 	if (kind == DLP_OPAQUE_NO)
-		return 0;
+		return;
+	flow->flags |= DLP_F_FIRST;
 	flow->opaque = kind;
 	if (s->uninspectable != DLP_ALLOW)
-		note(s, DLP_EV_OPAQUE, s->uninspectable, DLP_R_PACKETS + DLP_R_OPAQUE_TLS - 1 + kind);
-	return 0;
+		note(s, DLP_EV_OPAQUE, s->uninspectable, DLP_R_OPAQUE_TLS - 1 + kind);
 }
 
 int classify(struct __sk_buff *skb)
@@ -344,7 +365,7 @@ int classify(struct __sk_buff *skb)
 		return pass(s, s->payload);
 	}
 	if (!(flow->flags & DLP_F_FIRST))
-		recognise(skb, s, flow);
+		recognise(skb, s, buf, flow);
 	if (flow->opaque) {
 		s->flow_opaque = flow->opaque;
 		tally(s, DLP_R_OPAQUE_TLS - 1 + (flow->opaque & 3), 1, s->payload);

@@ -4,7 +4,7 @@
  * for. Works on masks of 64 bytes, one bit a byte, the block's first byte in bit 0.
  */
 
-#define DIGIT_STEPS 640
+#define DIGIT_STEPS 512
 #define LOOK_BACK 24 /* a match may begin so far before the block that was flagged */
 #define BYTES(b) (0x0101010101010101ULL * (b))
 

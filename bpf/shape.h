@@ -7,11 +7,19 @@
  * Steps are taken possessively; the compiler has proved that this equals the regex.
  */
 
-#define SHAPE_STEPS 600
+#define SHAPE_STEPS 512
 
 static __always_inline u64 in_class(const struct dlp_classes *classes, u64 byte, u64 cls)
 {
-	return classes->of[byte & 255] >> (cls & 63) & 1;
+	return classes->member[(cls & 255) * 4 + (byte >> 6 & 3)] >> (byte & 63) & 1;
+}
+
+static __always_inline u64 is_member(const u64 *member, u64 byte)
+{
+	u64 word = byte >> 6;
+
+	asm volatile("%0 &= 3" : "+r"(word));
+	return member[word] >> (byte & 63) & 1;
 }
 
 /* Take up the next candidate. 0 when its left boundary does not hold. */
@@ -62,6 +70,7 @@ int shape(struct __sk_buff *skb)
 	for (u64 i = 0; i < SHAPE_STEPS; i++) {
 		u64 pos, taken, cls, members = 0;
 		struct dlp_step *step;
+		const u64 *member;
 		u32 n;
 
 		OPAQUE_VALUE(i);
@@ -77,10 +86,12 @@ int shape(struct __sk_buff *skb)
 		pos = index_of(s->pos);
 		if (pos > PAYLOAD + CHUNK)
 			pos = PAYLOAD + CHUNK;
-		cls = step->cls & 63;
+		cls = step->cls;
+		asm volatile("%0 &= 255" : "+r"(cls));
+		member = class_table->member + cls * 4;
 #pragma unroll
 		for (int k = 0; k < 8; k++)
-			members |= (class_table->of[buf->b[pos + k]] >> cls & 1) << k;
+			members |= is_member(member, buf->b[pos + k]) << k;
 		members = ~members;
 		taken = bit_number(c, members & -members); /* at most 8: the bits above are set */
 		taken = least(taken, step->max - s->run);

@@ -1,17 +1,18 @@
 """The project's exceptions: one shallow tree, drawn here.
 
-    DlpError                    anything the user is told of; exit code 1
+    DlpError                    anything the user is told of; exit code 3
     ├── UsageError              a command line that cannot be carried out; 2
-    ├── ConfigError             configuration file; 3
-    ├── PackError               signature pack or its samples; 4
-    ├── PrivilegeError          not root, or a capability is missing; 5
-    ├── MissingDependency       bcc, libbpf, headers, kernel feature; 6
+    ├── ConfigError             configuration file; 2
+    ├── PackError               signature pack or its samples; 2
+    ├── PrivilegeError          not root, or a capability is missing; 3
+    ├── MissingDependency       bcc, libbpf, headers, kernel feature; 3
     │   └── MissingHeaders
-    ├── KernelError             a load, map or attach the kernel refused; 7
-    ├── StoreError              the database; 8
-    └── ApiError                the gateway's API could not be reached or refused; 9
+    ├── KernelError             a load, map or attach the kernel refused; 3
+    ├── StoreError              the database; 3
+    └── ApiError                the gateway's API could not be reached or refused; 4
 
-Each carries what happened and, apart from it, what to do next. A new class is
+Exit codes: 0 all is well, 1 something was found, 2 usage or configuration, 3 environment,
+4 gateway not reachable. Each error carries what happened and, apart from it, what to do next. A new class is
 made only where a caller branches on it. No message ever holds payload.
 """
 
@@ -48,7 +49,7 @@ class DlpError(Exception):
         place: the file, line and key, where a file is at fault.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, *, remedy: str = "", place: Place | None = None) -> None:
         super().__init__(message)
@@ -66,19 +67,19 @@ class UsageError(DlpError):
 
 
 class ConfigError(DlpError):
-    exit_code = 3
+    exit_code = 2
 
 
 class PackError(DlpError):
-    exit_code = 4
+    exit_code = 2
 
 
 class PrivilegeError(DlpError):
-    exit_code = 5
+    exit_code = 3
 
 
 class MissingDependency(DlpError):
-    exit_code = 6
+    exit_code = 3
 
 
 class MissingHeaders(MissingDependency):
@@ -86,12 +87,12 @@ class MissingHeaders(MissingDependency):
 
 
 class KernelError(DlpError):
-    exit_code = 7
+    exit_code = 3
 
 
 class StoreError(DlpError):
-    exit_code = 8
+    exit_code = 3
 
 
 class ApiError(DlpError):
-    exit_code = 9
+    exit_code = 4

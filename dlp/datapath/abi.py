@@ -7,12 +7,13 @@ what the compiler makes of the header; integers are in host order.
 from __future__ import annotations
 
 import enum
-from ctypes import Structure, c_int8, c_uint8, c_uint16, c_uint32, c_uint64
+from ctypes import Structure, c_int8, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
 
 TAIL = 128
 SPAN = 126
 LITERAL = 32
 STEPS = 16
+CLASSES = 256
 ANCHORS = 8
 LANE = 64
 BLOOM_WORDS = 8192
@@ -183,7 +184,7 @@ class BloomStruct(Structure):
 
 
 class ClassesStruct(Structure):
-    _fields_ = [("of", c_uint64 * 256)]
+    _fields_ = [("member", c_uint64 * (CLASSES * 4))]
 
 
 class LaneStruct(Structure):
@@ -341,6 +342,8 @@ class PayloadStruct(Structure):
         ("pad", c_uint8 * 5),
     ]
 
+
+PAYLOAD_HEADER = sizeof(PayloadStruct)
 
 STRUCTS: dict[str, type[Structure]] = {
     "dlp_step": StepStruct,

@@ -1,0 +1,286 @@
+"""The kernel path as one object: open or build it, load signature sets, read it out.
+
+    Datapath.open()      adopts what is pinned, or builds it (a child process)
+    load()               fills the generation that is not live and switches to it
+    entry()              a classifier for one namespace
+    test_run()           one packet through it
+
+It knows no packs, no configuration file and no network devices.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from ctypes import c_uint32, c_uint64
+from pathlib import Path
+from typing import Self
+
+from dlp import errors
+from dlp.datapath import abi, events, libbpf, source
+from dlp.datapath.libbpf import Map, RingBuffer, TestRun
+from dlp.datapath.pins import BPFFS, MAPS, RUN, Layout, Manifest, ensure_bpffs
+from dlp.datapath.tables import Tables, bloom_shift, constants, element_types, hmac_blocks
+from dlp.errors import KernelError
+from dlp.policy import KernelPolicies
+from dlp.resources import bpf_dir
+from dlp.signatures.image import KernelImage
+
+_KEY_PLACEHOLDER = 0x1122334455667788
+_LDDW = 0x18
+_WIDTH = 8
+_BUILD_TIMEOUT_S = 120
+_SETTLE_S = 0.05
+HEARTBEAT_MAX_NS = 5_000_000_000
+
+ROOT = BPFFS / "dlp"
+
+
+def current_layout(root: Path = ROOT, run: Path = RUN, text: str | None = None) -> Layout:
+    """Where the build of these sources is, or would be, pinned."""
+    digest = source.digest(text if text is not None else source.joined(bpf_dir()))
+    return Layout(root / digest, run / f"datapath-{digest}.json")
+
+
+class Datapath:
+    """The pinned programs and maps of one build. Not safe for use by several threads."""
+
+    def __init__(self, layout: Layout, manifest: Manifest, *, adopted: bool) -> None:
+        self.layout = layout
+        self.manifest = manifest
+        self.adopted = adopted
+        self._fds: list[int] = []
+        self._rings: list[RingBuffer] = []
+        maps = {}
+        for name in MAPS:
+            key, value = element_types(name)
+            maps[name] = Map(name, self._open(layout.map(name)), key, value)
+        self.tables = Tables(maps)
+        if not adopted:
+            self.tables["constants"].update(c_uint32(0), constants())
+
+    @classmethod
+    def open(
+        cls, layout: Layout | None = None, *, text: str | None = None, adopt: bool = True
+    ) -> Self:
+        """Adopt the pinned build of these sources, or build it.
+
+        Args:
+            layout: where it is pinned; by default below /sys/fs/bpf/dlp.
+            text: joined source to build instead of bpf/ (mutation tests).
+            adopt: False builds anew even where pins exist.
+
+        Raises:
+            DlpError: privileges, bcc or headers are missing, or the kernel refuses.
+        """
+        layout = layout or current_layout(text=text)
+        ensure_bpffs()
+        manifest = layout.read() if adopt else None
+        if manifest is not None:
+            return cls(layout, manifest, adopted=True)
+        layout.remove()
+        _run_build(layout, text)
+        manifest = layout.read()
+        if manifest is None:
+            raise KernelError(f"the build left no complete set of pins in {layout.pins}")
+        return cls(layout, manifest, adopted=False)
+
+    def _open(self, path: Path) -> int:
+        fd = libbpf.open_pin(path)
+        self._fds.append(fd)
+        return fd
+
+    # -- settings and generations ------------------------------------------------
+
+    @property
+    def settings(self) -> abi.SettingsStruct:
+        found = self.tables["settings"].lookup(c_uint32(0))
+        assert isinstance(found, abi.SettingsStruct)
+        return found
+
+    def _store(self, settings: abi.SettingsStruct) -> None:
+        self.tables["settings"].update(c_uint32(0), settings)
+
+    def load(
+        self,
+        image: KernelImage,
+        policies: KernelPolicies,
+        *,
+        hmac_key: bytes,
+        release: int,
+        cgroup_level: int = 0,
+        bindings: Mapping[tuple[int, int], int] | None = None,
+    ) -> None:
+        """Write a set into the generation that is not live, then make it live by one store.
+
+        Args:
+            hmac_key: at most 64 bytes; keys the digests of matched values.
+            release: number shown in events.
+            cgroup_level: ancestor level that names a workload; 0 is the socket's own.
+            bindings: policy numbers by (namespace key, cgroup id or 0), replaced whole.
+        """
+        settings = self.settings
+        target = 1 - settings.generation
+        self.tables.write_image(target, image)
+        self.tables.write_policies(target, policies)
+        settings.scan_slot[target] = abi.SCAN_SLOT[image.stride]
+        settings.bloom_shift[target] = bloom_shift(image)
+        inner, outer = hmac_blocks(hmac_key)
+        settings.hmac_inner[:] = inner
+        settings.hmac_outer[:] = outer
+        settings.cgroup_level = cgroup_level
+        settings.heartbeat_max_ns = HEARTBEAT_MAX_NS
+        settings.release = release
+        settings.generation = target
+        self._store(settings)
+        if bindings is not None:
+            self.bind_all(bindings)
+        time.sleep(_SETTLE_S)  # packets that read the old number are through
+
+    def beat(self, time_ns: int | None = None) -> None:
+        """The inspector lives (CLOCK_MONOTONIC; now by default)."""
+        settings = self.settings
+        settings.heartbeat_ns = time.monotonic_ns() if time_ns is None else time_ns
+        self._store(settings)
+
+    # -- workloads ---------------------------------------------------------------
+
+    def bind(self, netns: int, cgroup: int, policy: int) -> None:
+        """Sockets of `cgroup` (0: any) in the namespace `netns` have policy number `policy`."""
+        self.tables["workloads"].update(abi.WhoStruct(netns, cgroup), c_uint32(policy))
+
+    def bind_all(self, bindings: Mapping[tuple[int, int], int]) -> None:
+        """Write these and remove all others; the ones that stay are never absent."""
+        for (netns, cgroup), policy in bindings.items():
+            self.bind(netns, cgroup, policy)
+        table = self.tables["workloads"]
+        for key in list(table.keys()):
+            if (key.netns, key.cgroup) not in bindings:
+                table.delete(key)
+
+    def entry(self, key: int) -> int:
+        """Load the classifier of the namespace known as `key`; the caller closes it."""
+        code = bytearray.fromhex(self.manifest.entry)
+        for index, name in self.manifest.relocations.items():
+            at = index * _WIDTH
+            code[at + 4 : at + 8] = self.tables[name].fd.to_bytes(4, "little")
+        at = _find_placeholder(code)
+        code[at + 4 : at + 8] = (key & 0xFFFF_FFFF).to_bytes(4, "little")
+        code[at + 12 : at + 16] = (key >> 32).to_bytes(4, "little")
+        return libbpf.load_program("dlp_entry", bytes(code))
+
+    def empty(self) -> int:
+        """A program that does nothing: the base line of measurements."""
+        return libbpf.open_pin(self.layout.program("empty"))
+
+    def test_run(self, fd: int, packet: bytes, *, repeat: int = 1) -> TestRun:
+        """Run a classifier on a packet that begins with its Ethernet header."""
+        return libbpf.test_run(fd, packet, repeat=repeat)
+
+    # -- reading out -------------------------------------------------------------
+
+    def on_events(self, take: Callable[[events.Event], None]) -> RingBuffer:
+        """Call `take` for each event when the returned buffer is consumed."""
+        ring = RingBuffer(self.tables["events"].fd, lambda raw: take(events.decode_event(raw)))
+        self._rings.append(ring)
+        return ring
+
+    def on_payload(self, take: Callable[[events.Payload], None]) -> RingBuffer:
+        """Call `take` for each piece of mirrored payload when the buffer is consumed."""
+        ring = RingBuffer(self.tables["payloads"].fd, lambda raw: take(events.decode_payload(raw)))
+        self._rings.append(ring)
+        return ring
+
+    def counters(self, slot: int) -> dict[abi.Reason, tuple[int, int]]:
+        """Packets and bytes by reason of the workload whose key ends in `slot`."""
+        rows = self.tables["counters"].lookup_cpus(c_uint32(slot))
+        return {
+            reason: (
+                sum(row.packets[reason] for row in rows),
+                sum(row.bytes[reason] for row in rows),
+            )
+            for reason in abi.Reason
+        }
+
+    def clear_counters(self, slot: int) -> None:
+        """Before a slot is given to another workload."""
+        self.tables["counters"].update_cpus(c_uint32(slot), abi.CountersStruct())
+
+    def flows(self, limit: int) -> Iterator[tuple[abi.FlowKeyStruct, abi.FlowStruct]]:
+        """At most `limit` flows, in no order."""
+        table = self.tables["flows"]
+        for number, key in enumerate(table.keys()):
+            if number >= limit:
+                return
+            flow = table.lookup(key)
+            if flow is not None:
+                yield key, flow
+
+    def block(self, flow: int, signature: int) -> None:
+        """Block a mirrored flow on the inspector's word, from its next packet on."""
+        self.tables["blocks"].update(c_uint64(flow), c_uint32(signature))
+
+    def unblock(self, flow: int) -> None:
+        self.tables["blocks"].delete(c_uint64(flow))
+
+    # -- end ---------------------------------------------------------------------
+
+    def close(self, *, remove: bool = False) -> None:
+        """Close all descriptors; `remove` unpins too, what is attached stays alive."""
+        for ring in self._rings:
+            ring.close()
+        for fd in self._fds:
+            os.close(fd)
+        self._rings.clear()
+        self._fds.clear()
+        if remove:
+            self.layout.remove()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _find_placeholder(code: bytearray) -> int:
+    for at in range(0, len(code) - _WIDTH, _WIDTH):
+        if code[at] == _LDDW:
+            value = code[at + 4 : at + 8] + code[at + 12 : at + 16]
+            if int.from_bytes(value, "little") == _KEY_PLACEHOLDER:
+                return at
+    raise KernelError("the entry program has no place for the namespace's key")
+
+
+def _run_build(layout: Layout, text: str | None) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "dlp.datapath.build",
+        "--bpf",
+        str(bpf_dir()),
+        "--pins",
+        str(layout.pins),
+        "--manifest",
+        str(layout.manifest),
+    ]
+    if text is not None:
+        layout.manifest.parent.mkdir(parents=True, exist_ok=True)
+        joined = layout.manifest.with_suffix(".c")
+        joined.write_text(text)
+        command += ["--text", str(joined)]
+    done = subprocess.run(  # noqa: S603 - our own module
+        command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
+    )
+    if done.returncode == 0:
+        return
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        raise KernelError(f"the build ended with {done.returncode}: {done.stderr[-2000:]}") from None
+    kind = getattr(errors, told["error"], KernelError)
+    raise kind(told["message"], remedy=told["remedy"])

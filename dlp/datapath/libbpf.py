@@ -1,0 +1,310 @@
+"""A thin layer over libbpf.so.1 (Debian package libbpf1): maps, pins, programs, test runs.
+
+The daemon uses this and not bcc, so that it neither compiles nor carries a compiler.
+Keys and values are ctypes objects or bytes of the map's exact size. Every failure is a
+KernelError that names the operation and the kernel's reason.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+import errno
+import functools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlp.errors import KernelError, MissingDependency
+
+_LIBRARY = "libbpf.so.1"
+_SCHED_CLS = 3
+_NAME_LENGTH = 15
+_POSSIBLE = Path("/sys/devices/system/cpu/possible")
+
+
+class _TestRunOpts(ct.Structure):
+    _fields_ = [
+        ("sz", ct.c_size_t),
+        ("data_in", ct.c_void_p),
+        ("data_out", ct.c_void_p),
+        ("data_size_in", ct.c_uint32),
+        ("data_size_out", ct.c_uint32),
+        ("ctx_in", ct.c_void_p),
+        ("ctx_out", ct.c_void_p),
+        ("ctx_size_in", ct.c_uint32),
+        ("ctx_size_out", ct.c_uint32),
+        ("retval", ct.c_uint32),
+        ("repeat", ct.c_int),
+        ("duration", ct.c_uint32),
+        ("flags", ct.c_uint32),
+        ("cpu", ct.c_uint32),
+        ("batch_size", ct.c_uint32),
+    ]
+
+
+class _ProgInfo(ct.Structure):
+    """The head of struct bpf_prog_info (include/uapi/linux/bpf.h), up to verified_insns."""
+
+    _fields_ = [
+        ("type", ct.c_uint32),
+        ("id", ct.c_uint32),
+        ("tag", ct.c_uint8 * 8),
+        ("jited_prog_len", ct.c_uint32),
+        ("xlated_prog_len", ct.c_uint32),
+        ("pointers", ct.c_uint64 * 2),
+        ("load_time", ct.c_uint64),
+        ("created_by_uid", ct.c_uint32),
+        ("nr_map_ids", ct.c_uint32),
+        ("map_ids", ct.c_uint64),
+        ("name", ct.c_char * 16),
+        ("ifindex", ct.c_uint32),
+        ("gpl_compatible", ct.c_uint32),
+        ("netns", ct.c_uint64 * 2),
+        ("nr_jited_ksyms", ct.c_uint32),
+        ("nr_jited_func_lens", ct.c_uint32),
+        ("jited", ct.c_uint64 * 2),
+        ("btf_id", ct.c_uint32),
+        ("func_info_rec_size", ct.c_uint32),
+        ("func_info", ct.c_uint64),
+        ("nr_func_info", ct.c_uint32),
+        ("nr_line_info", ct.c_uint32),
+        ("line_info", ct.c_uint64),
+        ("jited_line_info", ct.c_uint64),
+        ("nr_jited_line_info", ct.c_uint32),
+        ("line_info_rec_size", ct.c_uint32),
+        ("jited_line_info_rec_size", ct.c_uint32),
+        ("nr_prog_tags", ct.c_uint32),
+        ("prog_tags", ct.c_uint64),
+        ("run_time_ns", ct.c_uint64),
+        ("run_cnt", ct.c_uint64),
+        ("recursion_misses", ct.c_uint64),
+        ("verified_insns", ct.c_uint32),
+        ("attach", ct.c_uint32 * 3),
+    ]
+
+
+_SAMPLE = ct.CFUNCTYPE(ct.c_int, ct.c_void_p, ct.c_void_p, ct.c_size_t)
+_PRINT = ct.CFUNCTYPE(ct.c_int, ct.c_int, ct.c_char_p, ct.c_void_p)
+
+
+@_PRINT
+def _silent(_level: int, _format: bytes, _arguments: int | None) -> int:
+    return 0
+
+
+@functools.cache
+def _lib() -> ct.CDLL:
+    try:
+        lib = ct.CDLL(_LIBRARY, use_errno=True)
+    except OSError as error:
+        raise MissingDependency(
+            f"{_LIBRARY} cannot be loaded", remedy="apt-get install libbpf1"
+        ) from error
+    fd, text, data = ct.c_int, ct.c_char_p, ct.c_void_p
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "bpf_obj_pin": (ct.c_int, [fd, text]),
+        "bpf_obj_get": (ct.c_int, [text]),
+        "bpf_obj_get_info_by_fd": (ct.c_int, [fd, data, data]),
+        "bpf_map_update_elem": (ct.c_int, [fd, data, data, ct.c_uint64]),
+        "bpf_map_lookup_elem": (ct.c_int, [fd, data, data]),
+        "bpf_map_delete_elem": (ct.c_int, [fd, data]),
+        "bpf_map_get_next_key": (ct.c_int, [fd, data, data]),
+        "bpf_prog_load": (ct.c_int, [ct.c_int, text, text, data, ct.c_size_t, data]),
+        "bpf_prog_test_run_opts": (ct.c_int, [fd, data]),
+        "bpf_enable_stats": (ct.c_int, [ct.c_int]),
+        "ring_buffer__new": (data, [fd, _SAMPLE, data, data]),
+        "ring_buffer__free": (None, [data]),
+        "ring_buffer__consume": (ct.c_int, [data]),
+        "ring_buffer__epoll_fd": (ct.c_int, [data]),
+        "libbpf_set_print": (data, [_PRINT]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    lib.libbpf_set_print(_silent)
+    return lib
+
+
+def _check(result: int, doing: str) -> int:
+    if result >= 0:
+        return result
+    number = ct.get_errno() or -result
+    raise KernelError(f"{doing}: {os.strerror(number)}", remedy="see `dlp doctor`")
+
+
+def pin(fd: int, path: Path) -> None:
+    """Keep a map or program alive as a file of bpffs."""
+    _check(_lib().bpf_obj_pin(fd, os.fsencode(path)), f"pinning {path}")
+
+
+def open_pin(path: Path) -> int:
+    """A new file descriptor of what is pinned at `path`."""
+    return _check(_lib().bpf_obj_get(os.fsencode(path)), f"opening the pin {path}")
+
+
+@functools.cache
+def possible_cpus() -> int:
+    """How many values a per-CPU map holds for a key."""
+    last = _POSSIBLE.read_text().strip().replace(",", "-").rsplit("-", 1)[-1]
+    return int(last) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A BPF map by file descriptor; `key` and `value` are the ctypes of one element."""
+
+    name: str
+    fd: int
+    key: type[Any]
+    value: type[Any]
+
+    def update(self, key: Any, value: Any) -> None:
+        _check(
+            _lib().bpf_map_update_elem(self.fd, ct.byref(key), ct.byref(value), 0),
+            f"writing map {self.name}",
+        )
+
+    def lookup(self, key: Any) -> Any | None:
+        """The value, or None where the key is not there."""
+        value = self.value()
+        if _lib().bpf_map_lookup_elem(self.fd, ct.byref(key), ct.byref(value)) < 0:
+            if ct.get_errno() == errno.ENOENT:
+                return None
+            _check(-1, f"reading map {self.name}")
+        return value
+
+    def lookup_cpus(self, key: Any) -> list[Any]:
+        """One value for each possible processor; the value's size is a multiple of 8."""
+        values = (self.value * possible_cpus())()
+        _check(
+            _lib().bpf_map_lookup_elem(self.fd, ct.byref(key), ct.byref(values)),
+            f"reading map {self.name}",
+        )
+        return list(values)
+
+    def update_cpus(self, key: Any, value: Any) -> None:
+        """Write the same value for every processor."""
+        values = (self.value * possible_cpus())(*[value] * possible_cpus())
+        _check(
+            _lib().bpf_map_update_elem(self.fd, ct.byref(key), ct.byref(values), 0),
+            f"writing map {self.name}",
+        )
+
+    def delete(self, key: Any) -> bool:
+        """False where the key was not there."""
+        if _lib().bpf_map_delete_elem(self.fd, ct.byref(key)) < 0:
+            if ct.get_errno() == errno.ENOENT:
+                return False
+            _check(-1, f"deleting from map {self.name}")
+        return True
+
+    def keys(self) -> Iterator[Any]:
+        """All keys; a key deleted meanwhile can make the walk start over (bounded by count)."""
+        current: Any = None
+        while True:
+            following = self.key()
+            result = _lib().bpf_map_get_next_key(
+                self.fd, ct.byref(current) if current is not None else None, ct.byref(following)
+            )
+            if result < 0:
+                if ct.get_errno() == errno.ENOENT:
+                    return
+                _check(-1, f"walking map {self.name}")
+            yield following
+            current = following
+
+
+def load_program(name: str, instructions: bytes) -> int:
+    """Load a TC classifier from its instructions (8 bytes each); returns its descriptor."""
+    buffer = ct.create_string_buffer(instructions, len(instructions))
+    return _check(
+        _lib().bpf_prog_load(
+            _SCHED_CLS,
+            name.encode()[:_NAME_LENGTH],
+            b"GPL",
+            ct.byref(buffer),
+            len(instructions) // 8,
+            None,
+        ),
+        f"loading program {name}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What the kernel says of a program; `run_ns` counts while statistics are enabled."""
+
+    verified_instructions: int
+    instructions: int
+    run_ns: int
+    runs: int
+
+
+def program_info(fd: int) -> ProgramInfo:
+    info, size = _ProgInfo(), ct.c_uint32(ct.sizeof(_ProgInfo))
+    _check(
+        _lib().bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(size)),
+        "reading a program's figures",
+    )
+    return ProgramInfo(
+        verified_instructions=info.verified_insns,
+        instructions=info.xlated_prog_len // 8,
+        run_ns=info.run_time_ns,
+        runs=info.run_cnt,
+    )
+
+
+def enable_statistics() -> int:
+    """Run-time statistics of all programs, for as long as the descriptor is open."""
+    return _check(_lib().bpf_enable_stats(0), "enabling run-time statistics")
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """`result` as the program returned it; `duration_ns` is the mean of the runs."""
+
+    __test__ = False
+
+    result: int
+    duration_ns: int
+
+
+def test_run(fd: int, packet: bytes, *, repeat: int = 1) -> TestRun:
+    """Run a program on a packet that begins with its Ethernet header (BPF_PROG_TEST_RUN)."""
+    data = ct.create_string_buffer(packet, len(packet))
+    opts = _TestRunOpts(
+        sz=ct.sizeof(_TestRunOpts),
+        data_in=ct.addressof(data),
+        data_size_in=len(packet),
+        repeat=repeat,
+    )
+    _check(_lib().bpf_prog_test_run_opts(fd, ct.byref(opts)), "running a program")
+    return TestRun(opts.retval, opts.duration)
+
+
+class RingBuffer:
+    """Reads records of a BPF ring buffer; `fileno` becomes readable when there are some."""
+
+    def __init__(self, fd: int, on_record: Callable[[bytes], None]) -> None:
+        def take(_context: int | None, data: int, size: int) -> int:
+            on_record(ct.string_at(data, size))
+            return 0
+
+        self._callback = _SAMPLE(take)  # kept alive for as long as the buffer
+        self._ring = _lib().ring_buffer__new(fd, self._callback, None, None)
+        if not self._ring:
+            raise KernelError(f"opening a ring buffer: {os.strerror(ct.get_errno())}")
+
+    def fileno(self) -> int:
+        return int(_lib().ring_buffer__epoll_fd(self._ring))
+
+    def consume(self) -> int:
+        """Hand over all records that are there; returns how many."""
+        return _check(_lib().ring_buffer__consume(self._ring), "reading a ring buffer")
+
+    def close(self) -> None:
+        if self._ring:
+            _lib().ring_buffer__free(self._ring)
+            self._ring = None

@@ -1,0 +1,219 @@
+"""Fill the kernel's tables from the compiled signature set and the policies.
+
+The only place that turns image and policy values into map values. Tables are kept in
+two generations: one is live, the other is written and then made live by one store.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+import math
+from ctypes import c_uint32, c_uint64
+from typing import Any
+
+from dlp.datapath import abi
+from dlp.datapath.libbpf import Map
+from dlp.datapath.pins import MAPS
+from dlp.model import DecidedBy
+from dlp.policy import KernelPolicies, KernelPolicy
+from dlp.signatures.image import ImageSignature, KernelImage, Shape
+
+_TYPES: dict[str, tuple[type[Any], type[Any]]] = {
+    "counters": (c_uint32, abi.CountersStruct),
+    "settings": (c_uint32, abi.SettingsStruct),
+    "constants": (c_uint32, abi.ConstantsStruct),
+    "blooms": (c_uint32, abi.BloomStruct),
+    "classes": (c_uint32, abi.ClassesStruct),
+    "lanes": (c_uint32, abi.LaneStruct),
+    "shapes": (c_uint32, abi.ShapeStruct),
+    "signatures": (c_uint32, abi.SignatureStruct),
+    "policies": (c_uint32, abi.PolicyStruct),
+    "anchors": (c_uint64, abi.AnchorStruct),
+    "rules": (c_uint32, abi.RuleStruct),
+    "exceptions": (abi.ExceptionKeyStruct, c_uint64),
+    "workloads": (abi.WhoStruct, c_uint32),
+    "blocks": (c_uint64, c_uint32),
+    "flows": (abi.FlowKeyStruct, abi.FlowStruct),
+    "seen": (abi.SeenKeyStruct, c_uint32),
+    "programs": (c_uint32, c_uint32),
+}
+
+_DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
+_NOT_ALNUM = 0xFF
+_MASK64 = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def element_types(name: str) -> tuple[type[Any], type[Any]]:
+    """Key and value ctypes of a map; opaque 4-byte ones where userspace never looks in."""
+    assert name in MAPS
+    return _TYPES.get(name, (c_uint32, c_uint32))
+
+
+def constants() -> abi.ConstantsStruct:
+    """The table that never changes: SHA-256 round constants, bit numbers, byte values."""
+    table = abi.ConstantsStruct()
+    for index, prime in enumerate(_primes(64)):
+        table.sha256[index] = _cube_root_fraction(prime)
+    for bit in range(64):
+        table.bit_number[((abi.DEBRUIJN << bit) & _MASK64) >> 58] = bit
+    for byte in range(256):
+        character = chr(byte)
+        table.value[byte] = (
+            int(character, 36) if byte < 128 and character.isalnum() else _NOT_ALNUM  # noqa: PLR2004 - ASCII
+        )
+    for index, letter in enumerate(_DNI_LETTERS):
+        table.dni_letter[index] = int(letter, 36)
+    return table
+
+
+def _primes(count: int) -> list[int]:
+    found: list[int] = []
+    number = 2
+    while len(found) < count:
+        if all(number % prime for prime in found):
+            found.append(number)
+        number += 1
+    return found
+
+
+def _cube_root_fraction(number: int) -> int:
+    """First 32 bits of the fractional part of a cube root (FIPS 180-4, 4.2.2)."""
+    scaled = number << 96
+    root = round(math.cbrt(scaled))
+    while root**3 > scaled:
+        root -= 1
+    while (root + 1) ** 3 <= scaled:
+        root += 1
+    return root & 0xFFFF_FFFF
+
+
+class Tables:
+    """The maps of one build, by name."""
+
+    def __init__(self, maps: dict[str, Map]) -> None:
+        self._maps = maps
+
+    def __getitem__(self, name: str) -> Map:
+        return self._maps[name]
+
+    def write_image(self, generation: int, image: KernelImage) -> None:
+        """Write a signature set into a generation that is not live."""
+        self._clear_anchors(generation)
+        bloom = abi.BloomStruct()
+        bloom.word[: len(image.bloom)] = image.bloom
+        self["blooms"].update(c_uint32(generation), bloom)
+        classes = abi.ClassesStruct()
+        for number, members in enumerate(image.classes):
+            for byte in members:
+                classes.member[number * 4 + byte // 64] |= 1 << byte % 64
+        self["classes"].update(c_uint32(generation), classes)
+        lane = abi.LaneStruct()
+        lane.first[:] = image.lane.first
+        lane.second[:] = image.lane.second
+        for number, index in enumerate(image.lane.shapes):
+            lane.shape[number] = index
+            lane.offset[number] = image.shapes[index].lane_offset
+        self["lanes"].update(c_uint32(generation), lane)
+        for index, shape in enumerate(image.shapes):
+            self["shapes"].update(c_uint32(generation * abi.SHAPES + index), _shape(shape))
+        for index, signature in enumerate(image.signatures):
+            self["signatures"].update(
+                c_uint32(generation * abi.SIGNATURES + index), _signature(signature)
+            )
+        for gram, entries in image.anchors.items():
+            anchor = abi.AnchorStruct(count=len(entries))
+            for number, (index, offset) in enumerate(entries):
+                anchor.entry[number].shape = index
+                anchor.entry[number].offset = offset
+            key = generation << 32 | int.from_bytes(gram, "little")
+            self["anchors"].update(c_uint64(key), anchor)
+
+    def write_policies(self, generation: int, policies: KernelPolicies) -> None:
+        """Write policies, rules and exceptions into a generation that is not live."""
+        for name in ("rules", "exceptions"):
+            table = self[name]
+            for key in list(table.keys()):
+                word = key.policy if name == "exceptions" else key.value
+                if word >> 31 == generation:
+                    table.delete(key)
+        for number, policy in enumerate(policies.policies):
+            self["policies"].update(
+                c_uint32(generation * abi.POLICIES + number), _policy(policy)
+            )
+            for signature, row in policy.rules.items():
+                self["rules"].update(
+                    c_uint32(generation << 31 | number << 16 | signature),
+                    abi.RuleStruct(
+                        action=row.action, index=row.rule_index, threshold=row.threshold
+                    ),
+                )
+            for digest in policy.exceptions:
+                key = abi.ExceptionKeyStruct(policy=generation << 31 | number)
+                key.digest[:] = digest
+                self["exceptions"].update(key, c_uint64(1))
+
+    def _clear_anchors(self, generation: int) -> None:
+        anchors = self["anchors"]
+        for key in list(anchors.keys()):
+            if key.value >> 32 == generation:
+                anchors.delete(key)
+
+
+def bloom_shift(image: KernelImage) -> int:
+    """What a 64-bit product is shifted by to number a word of the Bloom filter."""
+    return 64 - (len(image.bloom).bit_length() - 1)
+
+
+def _shape(shape: Shape) -> abi.ShapeStruct:
+    row = abi.ShapeStruct(
+        signature=shape.signature,
+        literal_offset=shape.literal_offset,
+        steps=len(shape.steps),
+        left=shape.left,
+        right=shape.right,
+    )
+    size = len(shape.literal)
+    row.literal[:size] = shape.literal
+    row.fold[:size] = shape.fold
+    row.mask[:size] = b"\xff" * size
+    for number, step in enumerate(shape.steps):
+        row.step[number].cls = step.cls
+        row.step[number].min = step.min
+        row.step[number].max = step.max
+    return row
+
+
+def _signature(signature: ImageSignature) -> abi.SignatureStruct:
+    prefilter = signature.decided is DecidedBy.INSPECTOR
+    return abi.SignatureStruct(
+        check=0 if prefilter else signature.check,
+        prefilter=prefilter,
+        normalise=signature.normalise,
+    )
+
+
+def _policy(policy: KernelPolicy) -> abi.PolicyStruct:
+    row = abi.PolicyStruct(
+        flags=policy.flags,
+        uninspectable=policy.uninspectable,
+        destinations=len(policy.destinations),
+    )
+    for number, destination in enumerate(policy.destinations):
+        entry = row.destination[number]
+        entry.address[:] = destination.address
+        entry.mask[:] = destination.mask
+        entry.port_low = destination.port_low
+        entry.port_high = destination.port_high
+        entry.action = destination.action
+    return row
+
+
+def hmac_blocks(key: bytes) -> tuple[bytes, bytes]:
+    """Inner and outer key block of HMAC-SHA-256 for a key of at most 64 bytes (RFC 2104)."""
+    padded = key.ljust(64, b"\0")
+    return bytes(b ^ 0x36 for b in padded), bytes(b ^ 0x5C for b in padded)
+
+
+def settings_bytes(settings: abi.SettingsStruct) -> bytes:
+    """For comparing two settings."""
+    return ct.string_at(ct.byref(settings), ct.sizeof(settings))

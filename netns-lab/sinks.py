@@ -23,6 +23,7 @@ BACKLOG = 128
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 DNS_HEADER = 12
+DNS_QUESTION = 5  # the least: root label, type, class
 TCP_FASTOPEN_QUEUE = 16
 
 
@@ -137,7 +138,7 @@ class DnsSink(UdpSink):
         while end < len(data) and data[end]:
             end += data[end] + 1
         question = data[DNS_HEADER : end + 5]
-        if len(question) < 5:  # noqa: PLR2004 - root label, type, class
+        if len(question) < DNS_QUESTION:
             return b""
         flags = b"\x84\x00"  # response, authoritative
         counts = b"\x00\x01\x00\x01\x00\x00\x00\x00"

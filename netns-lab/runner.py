@@ -1,0 +1,318 @@
+"""Runs scenarios against a gateway and judges them: begin, phases, search for leaks, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from actor import Actor
+from gateway import Gateway, require_free_machine
+from judge import (
+    DATAGRAMS,
+    Outcome,
+    arrival_problems,
+    counter_problems,
+    flow_problems,
+    summary,
+    verdict_problems,
+)
+from leaks import Leak, LeakSearch
+from recorder import Arrival, Arrivals
+from scenario import Phase, Scenario, all_planted
+from session import Session, Sink
+from topology import LabError
+
+FIRST_PORT = 10_000
+TOGETHER = 6  # scenarios at a time: they mostly wait
+SETTLE = 2.5  # seconds for what is due to come
+QUIET = 0.15  # seconds in which nothing undue may come
+POLL = 0.05
+TAPPED = {"icmp": ("tap:icmp", "tap:icmp6"), "raw": ("tap:proto-253",)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """A row of the table. `problems` is empty where all is as expected."""
+
+    scenario: Scenario
+    problems: list[str] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=Outcome)
+    seconds: float = 0.0
+    sending: float = 0.0
+    leaked: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def gigabits(self) -> float | None:
+        """Throughput, where the scenario is about it."""
+        total = sum(map(len, self.outcome.sent))
+        if self.scenario.phase is not Phase.ALONE or not self.sending:
+            return None
+        return total * 8 / self.sending / 1e9
+
+    @property
+    def verdicts(self) -> str:
+        return summary(self.outcome.verdicts) or "none"
+
+
+class Runner:
+    """A run of scenarios. `done` is told of each result; without a gateway all must get through."""
+
+    def __init__(
+        self,
+        session: Session,
+        scenarios: Sequence[Scenario],
+        *,
+        with_gateway: bool = True,
+        done: Callable[[Result], None] = lambda _: None,
+    ) -> None:
+        self._session = session
+        self._scenarios = scenarios
+        self._with_gateway = with_gateway
+        self._done = done
+        self._arrivals: Arrivals = session.arrivals()
+        self._search = LeakSearch(
+            secret for secret in all_planted(scenarios) if not secret.may_leave
+        )
+        self.gateway: Gateway | None = None
+        self._actors: list[Actor] = []
+        self._results: dict[str, Result] = {}
+        self._began = 0.0
+        # Verdicts on ICMP and unknown protocols carry no port that would tell whose they are.
+        self._portless = asyncio.Lock()
+        self.ready_seconds: float | None = None
+
+    async def run(self) -> list[Result]:
+        """Run all; results in the order of the scenarios.
+
+        Raises:
+            LabError: the lab or the gateway failed, not a scenario.
+        """
+        self._began = time.time()
+        if self._with_gateway:
+            require_free_machine()
+            self.gateway = Gateway(self._session)
+        self._actors = [
+            Actor(scenario, self._session, self.gateway, FIRST_PORT + number)
+            for number, scenario in enumerate(self._scenarios)
+        ]
+        await self._session.start_sinks(sinks_for(self._actors))
+        await self._around_start()
+        await self._together()
+        for actor in self._of(Phase.ALONE):
+            await self._one(actor)
+        for actor in self._of(Phase.LIFECYCLE):
+            await self._one(actor)
+            await self._restore()
+        results = [self._results[scenario.name] for scenario in self._scenarios]
+        await self._judge_again(results)
+        self._count_leaks(results)
+        return results
+
+    async def _around_start(self) -> None:
+        """Start the gateway while the scenarios that were there first wait for it."""
+        actors = self._of(Phase.BEFORE)
+        async with asyncio.TaskGroup() as early:
+            for actor in actors:
+                early.create_task(self._one(actor))
+            for actor in actors:
+                await actor.at_gateway_start.wait()
+            if self.gateway is not None:
+                self.ready_seconds = await self.gateway.start()
+            for actor in actors:
+                actor.gateway_started.set()
+
+    async def _together(self) -> None:
+        slots = asyncio.Semaphore(TOGETHER)
+
+        async def in_slot(actor: Actor) -> None:
+            async with slots:
+                await self._one(actor)
+
+        async with asyncio.TaskGroup() as group:
+            for actor in self._of(Phase.TOGETHER):
+                group.create_task(in_slot(actor))
+
+    def _of(self, phase: Phase) -> list[Actor]:
+        return [actor for actor in self._actors if actor.scenario.phase is phase]
+
+    async def finish(self) -> None:
+        """End the gateway and remove what it made, whatever happened before."""
+        if self.gateway is not None:
+            await self.gateway.close()
+            await self.gateway.detach()
+
+    # -- one scenario
+
+    async def _one(self, actor: Actor) -> None:
+        async with self._portless if actor.scenario.sink in TAPPED else contextlib.nullcontext():
+            result = await self._act(actor)
+        self._results[actor.scenario.name] = result
+        self._done(result)
+
+    async def _act(self, actor: Actor) -> Result:
+        began, started = time.monotonic(), time.time()
+        result = Result(scenario=actor.scenario)
+        before = await self._counters(actor) if actor.scenario.phase is not Phase.BEFORE else {}
+        try:
+            await actor.run()
+            await self._settle(actor, result, started, before)
+        except LabError as error:
+            result.problems.append(str(error))
+        result.seconds = time.monotonic() - began
+        result.sending = actor.deed.seconds
+        return result
+
+    async def _settle(
+        self, actor: Actor, result: Result, started: float, before: dict[str, int]
+    ) -> None:
+        """Look until all is as expected, at most for a while; then once more."""
+        end = time.monotonic() + SETTLE
+        while True:
+            result.outcome = await self._outcome(actor, started, before)
+            result.problems = self._problems(actor.scenario, result.outcome)
+            if result.ok or time.monotonic() > end:
+                break
+            await asyncio.sleep(POLL)
+        if result.ok and not actor.scenario.expect.verdicts:
+            await asyncio.sleep(QUIET)
+            result.outcome = await self._outcome(actor, started, before)
+            result.problems = self._problems(actor.scenario, result.outcome)
+
+    def _problems(self, scenario: Scenario, outcome: Outcome) -> list[str]:
+        expect = scenario.expect
+        if self.gateway is None:
+            requests = outcome.requests if isinstance(expect.arrives, int) else "all"
+            expect = expect.model_copy(update={"arrives": requests})
+            return arrival_problems(expect, outcome, datagrams=scenario.sink in DATAGRAMS)
+        return [
+            *arrival_problems(expect, outcome, datagrams=scenario.sink in DATAGRAMS),
+            *verdict_problems(expect, outcome, connections=scenario.times),
+            *flow_problems(expect, outcome),
+            *counter_problems(expect, outcome),
+        ]
+
+    async def _outcome(self, actor: Actor, started: float, before: dict[str, int]) -> Outcome:
+        scenario, deed = actor.scenario, actor.deed
+        streams = self._streams(actor, started)
+        outcome = Outcome(
+            sent=deed.sent,
+            arrived=arranged(streams, deed.ports, scenario),
+            program=deed.program,
+            requests=sum(stream.requests for stream in streams),
+        )
+        gateway = self.gateway
+        if gateway is None or not gateway.running:
+            return outcome
+        workload = actor.machine.netns
+        verdicts = await gateway.items("verdicts", workload=workload, since=str(self._began))
+        outcome.verdicts = [item for item in verdicts if belongs(item, actor, started)]
+        if scenario.expect.flow:
+            flows = await gateway.items("flows", workload=workload)
+            outcome.flows = [item for item in flows if belongs(item, actor, started)]
+        now = await self._counters(actor)
+        outcome.counted = {reason: count - before.get(reason, 0) for reason, count in now.items()}
+        return outcome
+
+    def _streams(self, actor: Actor, started: float) -> list[Arrival]:
+        scenario = actor.scenario
+        names = TAPPED.get(scenario.sink, (scenario.name,))
+        found = [stream for stream in self._arrivals.all() if stream.sink in names]
+        if scenario.sink not in TAPPED:
+            return found
+        source = actor.machine.address(scenario.family)
+        return [item for item in found if item.peer[0] == source and item.opened >= started]
+
+    async def _counters(self, actor: Actor) -> dict[str, int]:
+        if not actor.scenario.expect.counters or self.gateway is None or not self.gateway.running:
+            return {}
+        stats = await self.gateway.get("stats")
+        rows = stats["workloads"].get(actor.machine.netns, [])
+        return {row["reason"]: row["packets"] for row in rows}
+
+    async def _restore(self) -> None:
+        """Bring gateway and policy back to what they were, for the next scenario."""
+        gateway = self.gateway
+        if gateway is None:
+            return
+        changed = gateway.changed
+        gateway.write_policy()
+        if not gateway.running:
+            await gateway.start()
+        elif changed:
+            await gateway.reload()
+
+    # -- all of them, at the end
+
+    async def _judge_again(self, results: list[Result]) -> None:
+        """What came late counts too: a verdict that nobody expected, bytes that arrived."""
+        for actor, result in zip(self._actors, results, strict=True):
+            if not result.ok or result.scenario.sink in TAPPED:
+                continue
+            late = await self._outcome(actor, self._began, {})
+            late.counted, late.flows = result.outcome.counted, result.outcome.flows
+            result.outcome = late
+            result.problems = [f"later: {text}" for text in self._problems(result.scenario, late)]
+
+    def _count_leaks(self, results: list[Result]) -> None:
+        by_name = {result.scenario.name: result for result in results}
+        for leak in self.find_leaks():
+            result = by_name[leak.secret.scenario]
+            result.leaked += leak.bytes
+            if self.gateway is not None:
+                result.problems.append(f"a complete secret ({leak.secret.kind}) at {leak.sink}")
+        for result in results:
+            if self.gateway is None and not result.leaked and must_not_leave(result.scenario):
+                result.problems.append("nothing leaks without a gateway: it proves nothing")
+
+    def find_leaks(self) -> list[Leak]:
+        """Each secret that arrived complete anywhere, once."""
+        found: dict[bytes, Leak] = {}
+        for stream in self._arrivals.all():
+            for secret in self._search.in_file(stream.path):
+                leak = Leak(secret=secret, sink=stream.sink, stream=stream.id)
+                found.setdefault(secret.value, leak)
+        return list(found.values())
+
+
+def must_not_leave(scenario: Scenario) -> bool:
+    """Whether the scenario plants something that the policy forbids."""
+    return any(not secret.may_leave for secret in scenario.secrets.values())
+
+
+def sinks_for(actors: Sequence[Actor]) -> list[Sink]:
+    """A sink for each scenario that has one of its own, at the scenario's port."""
+    kinds = {"fastopen": "tcp"}
+    return [
+        Sink(
+            name=actor.scenario.name,
+            kind=kinds.get(actor.scenario.sink, actor.scenario.sink),
+            address=actor.address,
+            port=actor.port,
+        )
+        for actor in actors
+        if actor.scenario.sink not in TAPPED
+    ]
+
+
+def arranged(streams: Sequence[Arrival], ports: Sequence[int], scenario: Scenario) -> list[bytes]:
+    """What arrived: by connection in the order they were opened, else in the order of arrival."""
+    if scenario.sink in DATAGRAMS or not any(ports):
+        return [stream.read() for stream in streams]
+    by_port = {stream.peer[1]: stream for stream in streams}
+    return [by_port[port].read() if port in by_port else b"" for port in ports]
+
+
+def belongs(item: dict[str, Any], actor: Actor, started: float) -> bool:
+    """Whether a verdict or a flow is about this scenario's connections."""
+    if actor.scenario.sink in TAPPED:
+        portless = item["protocol"].lower() not in {"tcp", "udp"}
+        return portless and bool(item.get("time", started) >= started)
+    return bool(item["destination"]["port"] == actor.port)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,30 @@ from dlp.errors import StoreError
 
 BUSY_TIMEOUT_S = 10.0
 OWNER_ONLY = 0o600
+
+_UNWRITABLE = (
+    "cannot be opened or written",
+    "check that state_dir exists, is writable and not mounted read-only",
+)
+_DAMAGED = (
+    "is damaged or no SQLite file",
+    "move it and its -wal and -shm files away; a new one is made at the start",
+)
+_LOCKED = ("locked by another process", "see who holds it with fuser")
+
+# Primary result codes (https://www.sqlite.org/rescode.html): message, remedy.
+_EXPLANATIONS = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "free space on its file system"),
+    sqlite3.SQLITE_READONLY: _UNWRITABLE,
+    sqlite3.SQLITE_PERM: _UNWRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_IOERR: ("input or output failed", "check the disk"),
+    sqlite3.SQLITE_INTERRUPT: ("the query took too long", "ask for less at a time"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +117,17 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
+def deadline(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Interrupt what runs longer: one wide query must not hold up all others."""
+    end = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: int(time.monotonic() > end), 10_000)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+@contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All or nothing; the write lock is taken at once, so that it never fails midway."""
     connection.execute("BEGIN IMMEDIATE")
@@ -158,25 +194,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None
 
 def _translated(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    match code:
-        case sqlite3.SQLITE_FULL:
-            return StoreError(f"{path}: the disk is full", remedy="free space on its file system")
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
-            return StoreError(
-                f"{path}: cannot be opened or written",
-                remedy="check that state_dir exists, is writable and not mounted read-only",
-            )
-        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return StoreError(
-                f"{path}: is damaged or no SQLite file",
-                remedy="move it and its -wal and -shm files away; a new one is made at the start",
-            )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreError(
-                f"{path}: locked by another process", remedy="see who holds it with fuser"
-            )
-        case sqlite3.SQLITE_IOERR:
-            return StoreError(f"{path}: input or output failed", remedy="check the disk")
-        case _:
-            # The class alone: SQLite's text may quote a value.
-            return StoreError(f"{path}: {type(error).__name__} (SQLite error {code})")
+    # The class alone for the rest: SQLite's text may quote a value.
+    unknown = (f"{type(error).__name__} (SQLite error {code})", "")
+    message, remedy = _EXPLANATIONS.get(code, unknown)
+    return StoreError(f"{path}: {message}", remedy=remedy)

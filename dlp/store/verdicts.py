@@ -18,7 +18,16 @@ from typing import Literal, ParamSpec, Self, TypeVar
 from dlp.model import Action, Verdict
 from dlp.service import VerdictQuery
 from dlp.store import rows
-from dlp.store.database import Schema, connect, connect_reader, explained, transaction
+from dlp.store.database import (
+    Schema,
+    connect,
+    connect_reader,
+    deadline,
+    explained,
+    transaction,
+)
+
+READ_S = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -189,7 +198,8 @@ class VerdictStore:
         return stored
 
     def _select(self, statement: str, values: list[rows.Value]) -> list[Verdict]:
-        return [rows.from_row(row) for row in self._reader.execute(statement, values)]
+        with deadline(self._reader, READ_S):
+            return [rows.from_row(row) for row in self._reader.execute(statement, values)]
 
     def _counts(self) -> VerdictCounts:
         def by(column: Literal["kind", "action", "signature", "workload"]) -> dict[str, int]:
@@ -199,15 +209,17 @@ class VerdictStore:
         # One transaction: all figures are of one moment.
         self._reader.execute("BEGIN")
         try:
-            last = self._reader.execute("SELECT max(id) FROM verdict").fetchone()[0]
-            kinds = by("kind")
-            return VerdictCounts(
-                total=sum(kinds.values()),
-                last_id=last or 0,
-                actions={Action(int(key)).label: value for key, value in by("action").items()},
-                kinds=kinds,
-                signatures=by("signature"),
-                workloads=by("workload"),
-            )
+            with deadline(self._reader, READ_S):
+                last = self._reader.execute("SELECT max(id) FROM verdict").fetchone()[0]
+                kinds, actions = by("kind"), by("action")
+                signatures, workloads = by("signature"), by("workload")
         finally:
             self._reader.execute("COMMIT")
+        return VerdictCounts(
+            total=sum(kinds.values()),
+            last_id=last or 0,
+            actions={Action(int(key)).label: value for key, value in actions.items()},
+            kinds=kinds,
+            signatures=signatures,
+            workloads=workloads,
+        )

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from dlp.errors import StoreError
-from dlp.store.database import Schema, connect, explained, transaction
+from dlp.store.database import Schema, connect, deadline, explained, transaction
 
 FIRST = Schema(application_id=7, journal="delete", migrations=(("CREATE TABLE a (x)",),))
 SECOND = Schema(
@@ -58,6 +58,22 @@ def test_locked(tmp_path, monkeypatch):
         second.execute("INSERT INTO a VALUES (1)")
     first.close()
     second.close()
+
+
+def test_deadline(tmp_path):
+    """What runs too long is interrupted; the connection serves on."""
+    connection = connect(tmp_path / "x.db", FIRST)
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+
+    with (
+        pytest.raises(StoreError, match="too long"),
+        explained(tmp_path),
+        deadline(connection, 0.05),
+    ):
+        connection.execute(endless).fetchall()
+
+    assert [] == connection.execute("SELECT * FROM a").fetchall()
+    connection.close()
 
 
 def test_message_quotes_no_value(tmp_path):

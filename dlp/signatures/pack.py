@@ -1,0 +1,260 @@
+"""Signature packs: YAML files read into frozen values.
+
+Checks form only; whether a signature compiles and its samples agree is the
+compiler's business. An error names file, line, key, signature and remedy, never a
+sample or another value of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from dlp.errors import PackError, Place
+from dlp.resources import signatures_dir
+from dlp.signatures import document
+from dlp.signatures.document import Document, Key
+
+SEVERITIES: Final = ("low", "medium", "high", "critical")
+_WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_NAME = re.compile(_WORD)
+
+Id = Annotated[str, StringConstraints(pattern=rf"^{_WORD}(?:\.{_WORD}){{2,3}}$", max_length=64)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Sample = Annotated[str, StringConstraints(min_length=1, max_length=16384)]
+Shown = Annotated[int, Field(ge=0, le=8)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class _Mask(_Model):
+    head: Shown = 0
+    tail: Shown = 0
+
+
+class _Signature(_Model):
+    id: Id
+    name: Text
+    severity: Literal["low", "medium", "high", "critical"]
+    description: Text
+    category: Text
+    regex: Text | None = None
+    literals: list[Sample] | None = Field(default=None, min_length=1, max_length=1024)
+    nocase: bool = False
+    validator: str | None = None
+    normalise: bool | None = None
+    mask: _Mask = _Mask()
+    controls: list[Text] = []
+    must_match: list[Sample] = Field(min_length=1)
+    must_not_match: list[Sample] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_pattern(self) -> Self:
+        if (self.regex is None) == (self.literals is None):
+            raise ValueError("needs either regex or literals")
+        if self.nocase and self.literals is None:
+            raise ValueError("nocase goes with literals; a regex says (?i)")
+        return self
+
+
+class _Pack(_Model):
+    pack: Annotated[str, StringConstraints(pattern=rf"^{_WORD}$", max_length=32)]
+    version: Annotated[int, Field(ge=1)]
+    description: Text
+    signatures: list[_Signature] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """One signature of a pack.
+
+    Attributes:
+        regex: source; made of the literals where the pack gives those.
+        validator: name in signatures.validators, or empty.
+        mask_head, mask_tail: characters that masked text may show at either end.
+        place: of the signature in its file; `lines`: of its keys.
+    """
+
+    id: str
+    name: str
+    severity: str
+    description: str
+    category: str
+    regex: str
+    validator: str
+    normalise: bool
+    mask_head: int
+    mask_tail: int
+    controls: tuple[str, ...]
+    must_match: tuple[bytes, ...]
+    must_not_match: tuple[bytes, ...]
+    place: Place
+    lines: tuple[tuple[str, int], ...]
+
+    def at(self, key: str) -> Place:
+        """The place of one of its keys, `must_match[2]` for instance."""
+        lines = dict(self.lines)
+        line = lines.get(key) or lines.get(key.partition("[")[0]) or self.place.line
+        return Place(self.place.file, line, f"{self.place.key}.{key}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """A signature pack; `name` is that of its file."""
+
+    name: str
+    version: int
+    description: str
+    signatures: tuple[Signature, ...]
+    file: Path
+
+
+def load_packs(names: Sequence[str | Path], base: Path) -> tuple[Pack, ...]:
+    """Read packs in the order given.
+
+    A bare name means the pack that ships with the gateway; what holds a `/` or ends
+    in `.yaml` is a path, relative to `base`. Raises PackError, also for an id that two
+    packs share.
+    """
+    packs = tuple(load_pack(_locate(name, base)) for name in names)
+    seen: dict[str, Place] = {}
+    for pack in packs:
+        for signature in pack.signatures:
+            if other := seen.get(signature.id):
+                raise PackError(
+                    f"signature {signature.id} is there twice, also at {other}",
+                    place=signature.at("id"),
+                    remedy="give one of them another id, or list the pack once",
+                )
+            seen[signature.id] = signature.place
+    return packs
+
+
+def load_pack(file: Path) -> Pack:
+    """Read one pack. Raises PackError."""
+    return _freeze(document.read(file))
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the packs that ship with the gateway."""
+    return tuple(sorted(file.stem for file in signatures_dir().glob("*.yaml")))
+
+
+def _locate(name: str | Path, base: Path) -> Path:
+    text = str(name)
+    if "/" in text or text.endswith(".yaml") or isinstance(name, Path):
+        return base / name
+    file = signatures_dir() / f"{text}.yaml"
+    if not _NAME.fullmatch(text) or not file.is_file():
+        raise PackError(
+            f"there is no signature pack {text!r}",
+            remedy=f"built in are {', '.join(builtin_names())}; a file is named by its path",
+        )
+    return file
+
+
+def _freeze(source: Document) -> Pack:
+    try:
+        model = _Pack.model_validate(source.value)
+    except ValidationError as error:
+        raise _translated(error, source) from None
+    if model.pack != source.file.stem:
+        raise PackError(
+            f"pack {model.pack} lies in a file of another name",
+            place=source.place(("pack",)),
+            remedy=f"name the file {model.pack}.yaml",
+        )
+    signatures = tuple(_signature(model, index, source) for index in range(len(model.signatures)))
+    return Pack(
+        name=model.pack,
+        version=model.version,
+        description=model.description,
+        signatures=signatures,
+        file=source.file,
+    )
+
+
+def _signature(pack: _Pack, index: int, source: Document) -> Signature:
+    raw = pack.signatures[index]
+    key: Key = ("signatures", index)
+    if not raw.id.startswith(f"{pack.pack}."):
+        raise PackError(
+            f"signature id {raw.id} does not begin with its pack",
+            place=source.place((*key, "id")),
+            remedy=f"ids are {pack.pack}.group.name",
+        )
+    return Signature(
+        id=raw.id,
+        name=raw.name,
+        severity=raw.severity,
+        description=raw.description,
+        category=raw.category,
+        regex=raw.regex if raw.regex is not None else _literals(raw),
+        validator=raw.validator or "",
+        normalise=bool(raw.validator) if raw.normalise is None else raw.normalise,
+        mask_head=raw.mask.head,
+        mask_tail=raw.mask.tail,
+        controls=tuple(raw.controls),
+        must_match=tuple(sample.encode() for sample in raw.must_match),
+        must_not_match=tuple(sample.encode() for sample in raw.must_not_match),
+        place=source.place(key),
+        lines=_lines(raw, key, source),
+    )
+
+
+def _lines(raw: _Signature, key: Key, source: Document) -> tuple[tuple[str, int], ...]:
+    keys: list[Key] = [(name,) for name in raw.model_fields_set]
+    for name in ("must_match", "must_not_match"):
+        keys.extend((name, index) for index in range(len(getattr(raw, name))))
+    return tuple(
+        (document.dotted(part), source.lines[*key, *part]) for part in sorted(keys, key=str)
+    )
+
+
+def _literals(raw: _Signature) -> str:
+    alternatives = ["".join(map(_escaped, text.encode())) for text in raw.literals or ()]
+    return f"(?{'i' if raw.nocase else ''}:{'|'.join(alternatives)})"
+
+
+def _escaped(byte: int) -> str:
+    character = chr(byte)
+    return character if character.isascii() and character.isalnum() else f"\\x{byte:02x}"
+
+
+def _translated(error: ValidationError, source: Document) -> PackError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    key: Key = tuple(first["loc"])
+    remedy = {
+        "extra_forbidden": "remove it, or see docs/signatures.md for the keys",
+        "missing": "add it",
+    }.get(first["type"], "see docs/signatures.md")
+    message = first["msg"].removeprefix("Value error, ")
+    return PackError(
+        f"{_owner(source.value, key)}{message[:1].lower()}{message[1:]}",
+        place=source.place(key),
+        remedy=remedy,
+    )
+
+
+def _owner(value: Any, key: Key) -> str:
+    """`signature pii.us.ssn: ` where the key lies in a signature that has an id."""
+    match key:
+        case ("signatures", int(index), *_):
+            name = value["signatures"][index]
+            if isinstance(name, dict) and isinstance(name.get("id"), str):
+                return f"signature {name['id'][:64]}: "
+    return ""

@@ -1,0 +1,149 @@
+"""Validators: what a regular expression cannot say about a number.
+
+Each takes the bytes of a match and says whether its checksum holds; separators are
+passed over. Those of enum Check are computed by the kernel too, in exactly the same
+way: a rule added here must be added there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import MappingProxyType
+from typing import Final
+
+from dlp.signatures import byteset
+from dlp.signatures.forms import Form
+from dlp.signatures.image import Check
+
+Validator = Callable[[bytes], bool]
+
+VALUES: Final = 48
+LUHN_DIGITS: Final = 24
+LETTERED: Final = frozenset({Check.IBAN, Check.ES_DNI, Check.FR_NIR})
+SHORTEST_IBAN: Final = 15
+LONGEST_IBAN: Final = 34
+_DNI_LETTERS: Final = b"TRWAGMYFPDXBNJZSQVHLCKE"
+
+
+def digits(value: bytes) -> list[int]:
+    """The decimal digits of a value."""
+    return [byte - 0x30 for byte in value if 0x30 <= byte <= 0x39]  # noqa: PLR2004 - ASCII
+
+
+def alphanumeric(value: bytes) -> bytes:
+    """Letters and digits of a value, letters in upper case."""
+    return bytes(byte for byte in value if chr(byte).isascii() and chr(byte).isalnum()).upper()
+
+
+def luhn(value: bytes) -> bool:
+    """ISO/IEC 7812-1 annex B over all digits of the value."""
+    total = 0
+    numbers = digits(value)
+    for place, digit in enumerate(reversed(numbers)):
+        doubled = digit * 2 if place % 2 else digit
+        total += doubled - 9 if doubled > 9 else doubled  # noqa: PLR2004 - digit sum
+    return bool(numbers) and total % 10 == 0
+
+
+def iban(value: bytes) -> bool:
+    """ISO 13616: first four to the end, letters as 10..35, the number mod 97 is 1.
+
+    15 to 34 letters and digits; country and its length are the expression's business.
+    """
+    text = alphanumeric(value)
+    number = 0
+    for character in (text[4:] + text[:4]).decode("ascii"):
+        weight = int(character, 36)
+        number = (number * (100 if weight > 9 else 10) + weight) % 97  # noqa: PLR2004 - digits
+    return SHORTEST_IBAN <= len(text) <= LONGEST_IBAN and number == 1
+
+
+def us_ssn(value: bytes) -> bool:
+    """SSA ranges since 2011: area not 000, 666 or 9xx, group not 00, serial not 0000."""
+    numbers = digits(value)
+    if len(numbers) != 9:  # noqa: PLR2004 - of a social security number
+        return False
+    area, group, serial = numbers[:3], numbers[3:5], numbers[5:]
+    return area not in ([0, 0, 0], [6, 6, 6]) and area[0] != 9 and any(group) and any(serial)  # noqa: PLR2004
+
+
+def nhs(value: bytes) -> bool:
+    """NHS number: weights 10 to 2, 11 less the sum mod 11; 11 stands for 0, 10 is invalid."""
+    numbers = digits(value)
+    if len(numbers) != 10:  # noqa: PLR2004 - of an NHS number
+        return False
+    total = sum(weight * digit for weight, digit in zip(range(10, 1, -1), numbers, strict=False))
+    return (11 - total % 11) % 11 == numbers[9]
+
+
+def de_tax(value: bytes) -> bool:
+    """German tax id: 11 digits, the first not 0, ISO 7064 MOD 11,10.
+
+    The rule on repeated digits is left out on purpose: it changed in 2016, and the
+    kernel does not compute it.
+    """
+    numbers = digits(value)
+    if len(numbers) != 11 or numbers[0] == 0:  # noqa: PLR2004 - of a tax id
+        return False
+    product = 10
+    for digit in numbers[:10]:
+        total = (digit + product) % 10 or 10
+        product = total * 2 % 11
+    return (11 - product) % 10 == numbers[10]
+
+
+def es_dni(value: bytes) -> bool:
+    """DNI and NIE: 8 digits mod 23 name the letter; X, Y, Z in front stand for 0, 1, 2."""
+    text = alphanumeric(value)
+    if len(text) != 9:  # noqa: PLR2004 - of a DNI
+        return False
+    body = text[:1].translate(bytes.maketrans(b"XYZ", b"012")) + text[1:8]
+    return body.isdigit() and _DNI_LETTERS[int(body) % 23] == text[8]
+
+
+def fr_nir(value: bytes) -> bool:
+    """NIR: 97 less the first 13 digits mod 97 is the key; Corsica's 2A, 2B count as 19, 18."""
+    text = alphanumeric(value)
+    if len(text) != 15:  # noqa: PLR2004 - with its key
+        return False
+    department = {b"2A": b"19", b"2B": b"18"}.get(text[5:7], text[5:7])
+    body, key = text[:5] + department + text[7:13], text[13:]
+    return body.isdigit() and key.isdigit() and 97 - int(body) % 97 == int(key)
+
+
+VALIDATORS: Final = MappingProxyType[str, Validator](
+    {
+        "luhn": luhn,
+        "iban": iban,
+        "us_ssn": us_ssn,
+        "nhs": nhs,
+        "de_tax": de_tax,
+        "es_dni": es_dni,
+        "fr_nir": fr_nir,
+    }
+)
+
+
+def kernel_check(validator: str) -> Check:
+    """The kernel's number for a validator; NONE where the kernel lacks it."""
+    return Check.__members__.get(validator.upper(), Check.NONE)
+
+
+def uncomputed(check: Check, forms: Iterable[Form]) -> str:
+    """Why the kernel cannot compute the checksum of these forms; empty where it can.
+
+    It reads VALUES letters and digits at most, LUHN_DIGITS of them for Luhn, and for
+    checks over digits takes letters for digits.
+    """
+    if check is Check.NONE:
+        return ""
+    for form in forms:
+        if sum(run.max for run in form.runs) > VALUES:
+            return f"its checksum would be over more than {VALUES} bytes"
+        letters = any(run.mask & byteset.LETTERS for run in form.runs)
+        if letters and check not in LETTERED:
+            return f"its {check.name} checksum would be over letters too"
+        count = sum(run.max for run in form.runs if run.mask & byteset.DIGITS)
+        if check is Check.LUHN and count > LUHN_DIGITS:
+            return f"its LUHN checksum would be over more than {LUHN_DIGITS} digits"
+    return ""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from dlp.api import problems, views
+from dlp.api.parameters import MAX_ID
 from dlp.api.routes import BASE, Route
 
 COMPONENT = "#/components/schemas/{model}"
@@ -70,10 +71,11 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    names = re.findall(r"{(\w+)}", route.path)
+    number = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID}
+    schema = number if route.numbered else {"type": "string"}
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in names
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name in re.findall(r"{(\w+)}", route.path)
     ]
 
 

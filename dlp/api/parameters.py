@@ -58,13 +58,22 @@ def _printable(value: str) -> str:
     return value
 
 
-_CURSOR = WithJsonSchema({"type": "string", "description": "`next` of the page before"})
+_CURSOR = WithJsonSchema(
+    {"type": "string", "minLength": 1, "description": "`next` of the page before"}
+)
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Time = Annotated[
     float,
     BeforeValidator(_time),
-    WithJsonSchema({"type": "string", "description": "seconds since 1970, or RFC 3339"}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "description": "seconds since 1970"},
+                {"type": "string", "format": "date-time"},
+            ]
+        }
+    ),
 ]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 VerdictId = Annotated[int, Field(ge=0, le=MAX_ID)]

@@ -35,6 +35,7 @@ class Route:
         handler: takes the request and its checked query.
         view: of a successful answer; None where it is no JSON object of ours.
         media: type of a successful answer.
+        numbered: `{id}` is a number, else a name.
         problems: statuses of its own, apart from those that every route may have.
     """
 
@@ -46,6 +47,7 @@ class Route:
     media: str = "application/json"
     parameters: type[Parameters] = NoParameters
     body: type[Parameters] | None = None
+    numbered: bool = False
     problems: tuple[int, ...] = ()
 
 
@@ -76,6 +78,7 @@ ROUTES = (
         handler=handlers.verdict,
         summary="One verdict",
         view=views.Verdict,
+        numbered=True,
         problems=(404,),
     ),
     Route(

@@ -73,6 +73,20 @@ def test_query_parameters(described):
     assert "null" not in json.dumps(told)
 
 
+def test_path_parameters(described):
+    """A verdict's id is a number, a signature's a name."""
+    kinds = {
+        path: methods["get"]["parameters"][0]["schema"]["type"]
+        for path, methods in described["paths"].items()
+        if path.endswith("{id}")
+    }
+
+    assert {
+        "/api/v1/verdicts/{id}": "integer",
+        "/api/v1/signatures/{id}": "string",
+    } == kinds
+
+
 @pytest.mark.parametrize(
     ("view", "value"),
     [

@@ -107,6 +107,11 @@ def gso(plan: Plan, subjects: Mapping[str, Subject], results: Results) -> None:
             if name != EMPTY and cost.candidates.matches < cost.planted:
                 label = f"GSO traffic, {_TITLES[name]}, {corpus}"
                 results.faults.append(_MISSING.format(label, cost.candidates.matches, cost.planted))
+            if cost.candidates.over_budget:
+                results.faults.append(
+                    f"GSO traffic, {_TITLES[name]}, {corpus}: {cost.candidates.over_budget} of "
+                    f"{cost.packets} packets over budget, not wholly scanned"
+                )
     _cost_tables("ns/B over an empty classifier, GSO traffic over veth", "gso", costs, results)
     _candidate_table(costs, results)
 
@@ -205,20 +210,18 @@ def _cost_tables(
 
 
 def _candidate_table(costs: Mapping[tuple[str, str], Sequence[Cost]], results: Results) -> None:
-    """Candidates per MB (10^6 bytes) of scanned payload."""
+    """Candidates per MB (10^6 bytes) of payload that arrived."""
     rows: list[tuple[str, tuple[Spread | str | None, ...]]] = []
     for (name, corpus), measured in sorted(costs.items()):
         if name == EMPTY:
             continue
         cells = []
-        for kind in ("bloom", "digit", "shape", "matches"):
-            rates = [
-                getattr(each.candidates, kind) * 1e6 / (each.candidates.bytes or each.bytes)
-                for each in measured
-            ]
-            cells.append(Spread.of([sum(rates) / len(rates)]))
+        for kind in ("bloom", "digit", "shape", "matches", "over_budget"):
+            counts = [getattr(each.candidates, kind) for each in measured]
+            sent = sum(each.bytes for each in measured)
+            cells.append(Spread.of([sum(counts) * 1e6 / sent]))
         rows.append((f"{_TITLES[name]}, {corpus}", tuple(cells)))
-    columns = ("q-grams", "digit groups", "shapes", "matches")
+    columns = ("q-grams", "digit groups", "shapes", "matches", "packets over budget")
     results.tables.append(Table("Candidates per MB, GSO traffic", columns, tuple(rows)))
 
 

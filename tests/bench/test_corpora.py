@@ -22,12 +22,12 @@ def test_the_same_seed_gives_the_same_traffic():
 
 
 def test_json_is_rich_in_digits():
-    """The digit lane has work: between a third and two thirds of the bytes are digits."""
+    """The digit lane has work: about a third of the bytes are digits."""
     data = corpora.digit_rich_json(100_000)
 
     share = sum(48 <= byte <= 57 for byte in data) / len(data)
 
-    assert 0.33 < share < 0.67
+    assert 0.3 < share < 0.4
 
 
 def test_prose_fills_in_for_missing_documents(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ class MissReason(enum.StrEnum):
     OVERLOAD = "overload"  # the queue was full
     CPU = "cpu"  # its record used up the CPU time of one record
     HANG = "hang"  # its record was not answered in time
-    CRASH = "crash"  # its record was being searched when the process ended
+    CRASH = "crash"  # its record was being searched when the process ended, twice
     POISONED = "poisoned"  # an earlier record of the flow ended a process
     DOWN = "down"  # the process was stopped
 

@@ -21,7 +21,7 @@ from dlp.inspector.messages import MAX_DATA, Done, Finding, Ready, Record, Refus
 from dlp.inspector.outbox import Outbox, Release
 from dlp.inspector.session import Ending, Limits, Session
 
-_POISONED = 4096  # flows remembered for having ended a process
+_BLAMED = 4096  # flows remembered for having ended a process
 _RELEASES = 4  # whose findings may still be on their way
 
 
@@ -59,7 +59,8 @@ class MatcherProcess:
         self._outbox = Outbox(self._limits.queue)
         self._session: Session | None = None
         self._counts = InspectorCounts()
-        self._poisoned: OrderedDict[int, MissReason] = OrderedDict()
+        self._suspects: OrderedDict[int, None] = OrderedDict()
+        self._poisoned: OrderedDict[int, None] = OrderedDict()
         self._known: dict[int, frozenset[int]] = {release: _indices(self._release)}
         self._offered: tuple[Release, asyncio.Future[None]] | None = None
         self._started: asyncio.Future[None] | None = None
@@ -70,6 +71,11 @@ class MatcherProcess:
     def alive(self) -> bool:
         """The process has its rules and answers in time: the kernel's heartbeat may go on."""
         return self._session is not None and self._session.alive
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None where there is none just now."""
+        return None if self._session is None else self._session.pid
 
     @property
     def counts(self) -> InspectorCounts:
@@ -197,9 +203,11 @@ class MatcherProcess:
         self._outbox.put_back(records)
         if culprit is None:
             return
-        self._poisoned[culprit] = reason
-        if len(self._poisoned) > _POISONED:
-            self._poisoned.popitem(last=False)
+        if reason is MissReason.CRASH and culprit not in self._suspects:
+            # It may have been killed from outside: the flow gets a second chance, not a third.
+            _remember(self._suspects, culprit)
+            return
+        _remember(self._poisoned, culprit)
         missed = self._outbox.withdraw(culprit)
         # Where none waits, the flow's window was lost all the same.
         for record in missed or (Record(flow=culprit, offset=0, data=b""),):
@@ -283,6 +291,12 @@ class MatcherProcess:
     def _add(self, **increments: int) -> None:
         totals = {name: getattr(self._counts, name) + n for name, n in increments.items()}
         self._counts = replace(self._counts, **totals)
+
+
+def _remember(flows: OrderedDict[int, None], flow: int) -> None:
+    flows[flow] = None
+    if len(flows) > _BLAMED:
+        flows.popitem(last=False)
 
 
 def _indices(release: Release) -> frozenset[int]:

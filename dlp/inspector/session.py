@@ -103,6 +103,7 @@ class Session:
 
     Attributes:
         unanswered: records sent and not answered, the oldest first.
+        pid: of the process; None before it is started.
         settling: flow whose open matches the worker was deciding, if any.
     """
 
@@ -117,6 +118,7 @@ class Session:
         log: Any,
     ) -> None:
         self.unanswered: dict[int, Record | Ping] = {}
+        self.pid: int | None = None
         self.settling: int | None = None
         self._key = key
         self._release = release
@@ -188,6 +190,7 @@ class Session:
                 env={"PYTHONPATH": str(Path(dlp.__file__).parent.parent), "LANG": "C.UTF-8"},
             )
             theirs.close()
+            self.pid = process.pid
             try:
                 yield process, link
             finally:

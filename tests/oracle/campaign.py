@@ -1,0 +1,134 @@
+"""A campaign: many cases over several processes, each with kernel programs of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.util
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.oracle.cases import Carrier, Case, Cases
+from tests.oracle.compare import Disagreement, compare
+from tests.oracle.corpus import Corpus
+from tests.oracle.harness import Kernel, SignatureSet, signature_set
+from tests.oracle.model import Expected, Model
+from tests.oracle.wire import leave_namespace, require_root
+
+BATCH = 32  # cases between two looks into the rings
+BLOCK = 500  # cases that a process takes at a time
+# Each stride is a program of its own. The built-in packs allow one; subsets of them the others.
+STRIDES: tuple[int | None, ...] = (None, 2, 6)
+_SHARES = {None: 14, 2: 3, 6: 3}  # blocks of twenty
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a campaign, or a part of it, came to."""
+
+    cases: int = 0
+    matches: int = 0
+    over_budget: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    disagreements: list[Disagreement] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.cases += other.cases
+        self.matches += other.matches
+        self.over_budget += other.over_budget
+        self.kinds += other.kinds
+        self.disagreements += other.disagreements
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Cases `first` to `last` of a seed with the signatures that a stride allows."""
+
+    seed: int
+    stride: int | None
+    first: int
+    last: int
+
+
+class Judge:
+    """Kernel and model over one signature set, built once for a process and a stride."""
+
+    def __init__(self, stride: int | None, seed: int) -> None:
+        self.set: SignatureSet = signature_set(stride)
+        rules = self.set.packs.rules
+        self.cases = Cases(Corpus(rules, self.set.packs.samples, seed), seed)
+        self._seed = seed
+        self._model = Model(rules)
+
+    def expected(self, case: Case) -> list[Expected]:
+        judge = self._model.datagrams if case.carrier is Carrier.UDP else self._model.stream
+        return judge(case.stream, case.segments)
+
+    def run(self, kernel: Kernel, numbers: Sequence[int]) -> Tally:
+        kernel.load(self.set)
+        tally = Tally()
+        for at in range(0, len(numbers), BATCH):
+            cases = [self.cases[number] for number in numbers[at : at + BATCH]]
+            for case, observed in zip(cases, kernel.run(cases), strict=True):
+                outcome = compare(
+                    self._seed, case, self.set.packs.rules, self.expected(case), observed
+                )
+                tally.cases += 1
+                tally.matches += outcome.matches
+                tally.over_budget += outcome.over_budget
+                tally.kinds[case.kind] += 1
+                tally.disagreements += outcome.disagreements
+        return tally
+
+
+@cache
+def judge_of(stride: int | None, seed: int) -> Judge:
+    return Judge(stride, seed)
+
+
+@cache
+def _kernel() -> Kernel:
+    return Kernel()
+
+
+def _enter() -> None:
+    """Begin a worker process: away from the host's network, its own programs loaded."""
+    leave_namespace()
+    multiprocessing.util.Finalize(None, _leave, exitpriority=10)
+
+
+def _leave() -> None:
+    if _kernel.cache_info().currsize:
+        _kernel().close()
+
+
+def _work(job: Job) -> Tally:
+    return judge_of(job.stride, job.seed).run(_kernel(), range(job.first, job.last))
+
+
+def jobs_of(seed: int, cases: int) -> Iterator[Job]:
+    """Blocks of cases; every stride has its share of them, each from its first case on."""
+    pattern = [stride for stride, share in _SHARES.items() for _ in range(share)]
+    pattern = [pattern[index * 7 % len(pattern)] for index in range(len(pattern))]  # interleaved
+    begun: Counter[int | None] = Counter()
+    left = cases
+    while left > 0:
+        stride = pattern[sum(begun.values()) // BLOCK % len(pattern)]
+        size = min(BLOCK, left)
+        yield Job(seed, stride, begun[stride], begun[stride] + size)
+        begun[stride] += BLOCK
+        left -= size
+
+
+def run(seed: int, cases: int, processes: int, progress: Callable[[Tally], None]) -> Tally:
+    """Run a campaign; `progress` is told the sum after each block."""
+    require_root()
+    total = Tally()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_enter) as pool:
+        for done in as_completed([pool.submit(_work, job) for job in jobs_of(seed, cases)]):
+            total.add(done.result())
+            progress(total)
+    return total

@@ -1,0 +1,179 @@
+"""What the kernel must report of a stream that is cut into segments: the model.
+
+It knows regular expressions and checksums, and nothing of shapes, q-grams, tails or chunks.
+
+A signature matches at a start with the first segment whose end, taken as the end of the text,
+lets `regex.match(stream so far, start)` succeed on a value that passes the checksum. The kernel
+must report it in exactly that segment and never again. A datagram stands alone.
+
+Matches that are longer than the kernel decides are only asked for as a prefilter: it must have
+fired by that segment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tests.oracle.checks import Check, alphanumerics, none
+
+SPAN = 126
+# A match and its boundaries end within SPAN and a few bytes of look-ahead, so what starts
+# further back than this from a segment's end cannot change when more follows.
+WINDOW = SPAN + 18
+KEPT = 128  # bytes of a stream that the kernel keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A signature as the model sees it. `exact`: the kernel decides it alone."""
+
+    id: str
+    regex: re.Pattern[bytes]
+    check: Check
+    exact: bool = True
+    normalise: bool = False  # values are equal by their letters and digits, whatever the case
+
+    @property
+    def checked(self) -> bool:
+        """A match without a checksum may be reported by as little of it as makes it one."""
+        return self.check is not none
+
+    def value(self, matched: bytes) -> bytes:
+        return alphanumerics(matched).encode() if self.normalise else matched
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes `start` to `end` of the case's stream, sent in one packet."""
+
+    start: int
+    end: int
+    syn: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+class Place(NamedTuple):
+    """Number of the rule, and where in the stream its match starts."""
+
+    rule: int
+    start: int
+
+
+class Found(NamedTuple):
+    """A match at a place: how long it is, and the value it is told apart by."""
+
+    length: int
+    value: bytes
+
+
+@dataclass(slots=True)
+class Expected:
+    """What is due with one segment.
+
+    `due` must be reported, each value once a flow; `tolerated` may be: what a retransmission
+    shows again. A rule in `prefilters` must have fired with this segment or one before.
+    """
+
+    due: dict[Place, Found] = field(default_factory=dict)
+    tolerated: dict[Place, Found] = field(default_factory=dict)
+    prefilters: set[int] = field(default_factory=set)
+
+
+def matches(rule: Rule, text: bytes, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """(start, length) of each match that starts at `low` or later in text[:high]."""
+    search = rule.regex.search
+    while found := search(text, low, high):
+        start, end = found.span()
+        if end > start and rule.check(text[start:end]):
+            yield start, end - start
+        low = start + 1
+
+
+class Model:
+    """Judges streams and datagrams for one set of rules; holds no state between calls."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._exact = [(i, rule) for i, rule in enumerate(rules) if rule.exact]
+        self._loose = [(i, rule) for i, rule in enumerate(rules) if not rule.exact]
+
+    def stream(self, data: bytes, segments: Sequence[Segment]) -> list[Expected]:
+        """A TCP flow. The first segment's start is stream offset `segments[0].start`."""
+        result: list[Expected] = []
+        base = following = segments[0].start
+        seen: set[Place] = set()
+        fired: set[int] = set()
+        for segment in segments:
+            expected = Expected()
+            if segment.start > following:  # a gap: what follows is read as a new stream
+                base = following = segment.start
+            text = data[base : max(segment.end, following)] if base else data
+            if segment.start < following:
+                self._tolerate(expected, data, base, following, segment)
+            if segment.end > following:
+                end = segment.end - base
+                for number, start, length in self._new(text, following - base, end):
+                    place = Place(number, base + start)
+                    if place not in seen:
+                        seen.add(place)
+                        value = self.rules[number].value(text[start : start + length])
+                        expected.due[place] = Found(length, value)
+                for number, rule in self._loose:
+                    if number not in fired and any(matches(rule, text, 0, end)):
+                        fired.add(number)
+                        expected.prefilters.add(number)
+                following = segment.end
+            result.append(expected)
+        return result
+
+    def datagrams(self, data: bytes, segments: Sequence[Segment]) -> list[Expected]:
+        """Each segment by itself; starts are counted from the datagram's first byte."""
+        return [self.stream(data[s.start : s.end], [Segment(0, s.size)])[0] for s in segments]
+
+    def _new(self, text: bytes, known: int, end: int) -> Iterator[tuple[int, int, int]]:
+        low = max(0, known - WINDOW)
+        for number, rule in self._exact:
+            for start, length in matches(rule, text, low, end):
+                yield number, start, length
+
+    def _tolerate(
+        self, expected: Expected, data: bytes, base: int, following: int, again: Segment
+    ) -> None:
+        """A retransmission may show what its bytes hold, behind whatever is left of its context.
+
+        That is all that was before, nothing, or what lies in the bytes kept of the stream.
+        """
+        ends = {again.end, min(again.end, following)}
+        for number, rule in self._exact:
+            for origin in {0, base, again.start, max(0, following - KEPT)}:
+                for end in ends:
+                    low = max(0, again.start - origin - WINDOW)
+                    text = data[origin:end]
+                    for start, length in matches(rule, text, low, end - origin):
+                        value = rule.value(text[start : start + length])
+                        expected.tolerated[Place(number, origin + start)] = Found(length, value)
+
+
+def naive(rules: Sequence[Rule], data: bytes, cuts: Sequence[int]) -> list[dict[Place, int]]:
+    """The definition word by word: every rule at every start for every segment's end."""
+    seen: set[Place] = set()
+    result: list[dict[Place, int]] = []
+    for end in (*cuts, len(data)):
+        lengths: dict[Place, int] = {}
+        text = data[:end]
+        for number, rule in enumerate(rules):
+            for start in range(end):
+                place = Place(number, start)
+                found = rule.regex.match(text, start)
+                if found is None or place in seen or not rule.check(found.group()):
+                    continue
+                seen.add(place)
+                lengths[place] = len(found.group())
+        result.append(lengths)
+    return result

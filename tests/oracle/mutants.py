@@ -1,0 +1,158 @@
+"""Faults put into the kernel's source on purpose: the oracle must see each of them.
+
+A fault is a piece of text and what stands there instead. The text must be in the source exactly
+once, so that a fault which no longer applies is an error and not a silent pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`kinds`: the cases that can show it; empty for all."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    kinds: tuple[str, ...] = ()
+
+
+MUTANTS = (
+    Mutant(
+        "tail: nothing of the stream is kept for the next segment",
+        "flow.h",
+        "__builtin_memcpy(flow->tail, buf->b + end, DLP_TAIL);",
+        "__builtin_memset(flow->tail, 0, DLP_TAIL);",
+    ),
+    Mutant(
+        "tail: one byte short",
+        "flow.h",
+        "\tend -= DLP_TAIL;\n",
+        "\tend -= DLP_TAIL + 1;\n",
+    ),
+    Mutant(
+        "boundary: the byte behind a match is not looked at",
+        "shape.h",
+        "if (!in_class(class_table, buf->b[pos], s->shape.right))",
+        "if (0)",
+    ),
+    Mutant(
+        "boundary: the byte before a match is not looked at",
+        "shape.h",
+        "if (!in_class(classes, buf->b[before], shape->left))",
+        "if (0)",
+    ),
+    Mutant(
+        "Luhn: doubled digits are summed wrongly",
+        "check.h",
+        "twice -= twice > 9 ? 9 : 0;",
+        "twice -= twice > 9 ? 8 : 0;",
+    ),
+    Mutant(
+        "mod 97: another remainder",
+        "check.h",
+        "return rest == 1;",
+        "return rest == 2;",
+    ),
+    Mutant(
+        "resume: matches past a program's share are forgotten",
+        "judge.h",
+        "if (s->judge < s->found) {",
+        "if (0) {",
+        ("dense", "mixed"),
+    ),
+    Mutant(
+        "resume: candidates left when the shape machine stops are forgotten",
+        "flow.h",
+        "else if (s->match < s->matches || s->busy)",
+        "else if (0)",
+        ("dense", "long"),
+    ),
+    Mutant(
+        "chunk: the bytes before it are not loaded again",
+        "scan.h",
+        "if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN,\n"
+        "\t\t\t\t       size + DLP_TAIL))",
+        "if (bpf_skb_load_bytes(skb, s->cursor, buf->b + PAYLOAD, size))",
+        ("long",),
+    ),
+    Mutant(
+        "chunk: its end counts as the end of the packet",
+        "scan.h",
+        "s->final = rest <= CHUNK;",
+        "s->final = 1;",
+        ("long",),
+    ),
+    Mutant(
+        "stride: one sample of a block is left out",
+        "scan.h",
+        "for (u32 at = 0; at < BLOCK; at += stride)",
+        "for (u32 at = stride; at < BLOCK; at += stride)",
+    ),
+    Mutant(
+        "Bloom filter: the second bit is looked for elsewhere",
+        "scan.h",
+        "(word >> ((product >> 42) & 63))",
+        "(word >> ((product >> 43) & 63))",
+    ),
+    Mutant(
+        "digit lane: one pair of a word is not looked at",
+        "scan.h",
+        "return t & t >> 16 & 0x0000800080008000ULL;",
+        "return t & t >> 16 & 0x0000000080008000ULL;",
+    ),
+    Mutant(
+        "stream: sequence numbers do not wrap",
+        "classify.h",
+        "\ts32 ahead;\n",
+        "\ts64 ahead;\n",
+    ),
+    Mutant(
+        "stream: data in a SYN is placed one byte off",
+        "classify.h",
+        "s->sequence = tcp.sequence + ((tcp.flags & TCP_SYN) ? 1 : 0);",
+        "s->sequence = tcp.sequence;",
+    ),
+    Mutant(
+        "stream: a segment that begins in what was sent loses its context",
+        "classify.h",
+        "__builtin_memcpy(buf->b + ORIGIN + back, flow->tail, DLP_TAIL);",
+        ";",
+        ("again",),
+    ),
+    Mutant(
+        "case: letters are not folded for the filter",
+        "scan.h",
+        "#define FOLD 0x20202020U",
+        "#define FOLD 0x00202020U",
+    ),
+)
+
+
+class StaleMutantError(Exception):
+    """The text that a fault replaces is not in the source, or there more than once."""
+
+
+def apply(mutant: Mutant, source: Path, target: Path) -> None:
+    """Write the sources in `source` to the directory `target`, with the fault in them."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.suffix in {".c", ".h"}:
+            text = file.read_text()
+            (target / file.name).write_text(
+                broken(mutant, text) if file.name == mutant.file else text
+            )
+
+
+def broken(mutant: Mutant, text: str) -> str:
+    count = text.count(mutant.old)
+    if count != 1:
+        raise StaleMutantError(
+            f"{mutant.name!r}: its text is {count} times in bpf/{mutant.file}; "
+            "write the fault anew for the source as it is"
+        )
+    return text.replace(mutant.old, mutant.new)

@@ -1,0 +1,58 @@
+"""Signature packs as the model reads them: plain YAML, no word from the compiler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.oracle.checks import CHECKS
+from tests.oracle.model import Rule
+
+PACKS = Path(__file__).resolve().parents[2] / "signatures"
+
+
+@dataclass(frozen=True, slots=True)
+class Packs:
+    """The rules of some packs in pack order, and the values their authors say must match."""
+
+    rules: tuple[Rule, ...]
+    samples: dict[str, tuple[bytes, ...]]
+
+
+def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozenset()) -> Packs:
+    """Read packs by name, all of them by default.
+
+    `inspected`: ids that the kernel only prefilters, as `dlp signatures explain` says; the model
+    asks no more of it there.
+    """
+    files = sorted(PACKS.glob("*.yaml")) if names is None else [PACKS / f"{n}.yaml" for n in names]
+    rules: list[Rule] = []
+    samples: dict[str, tuple[bytes, ...]] = {}
+    for file in files:
+        for entry in yaml.safe_load(file.read_text())["signatures"]:
+            name = entry["id"]
+            validator = entry.get("validator") or ""
+            rules.append(
+                Rule(
+                    id=name,
+                    regex=_regex(entry),
+                    check=CHECKS[validator],
+                    exact=name not in inspected,
+                    normalise=bool(entry.get("normalise", validator)),
+                )
+            )
+            samples[name] = tuple(sample.encode() for sample in entry["must_match"])
+    return Packs(tuple(rules), samples)
+
+
+def _regex(entry: dict[str, object]) -> re.Pattern[bytes]:
+    if "regex" in entry:
+        return re.compile(str(entry["regex"]).encode())
+    literals = entry["literals"]
+    assert isinstance(literals, list)
+    source = b"|".join(re.escape(str(literal).encode()) for literal in literals)
+    return re.compile(source, re.IGNORECASE if entry.get("nocase") else 0)

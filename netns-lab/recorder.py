@@ -49,6 +49,10 @@ class Recorder:
         }
         self._index.write(json.dumps(line | more) + "\n")
 
+    def close(self) -> None:
+        """No more lines."""
+        self._index.close()
+
     def _stream(self, sink: str, peer: tuple[str, int]) -> Stream:
         self._next += 1
         path = stream_path(self._directory, self._next)

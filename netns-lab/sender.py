@@ -55,7 +55,7 @@ class Sender:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._kind[key], self._peer[key] = kind, (host, port)
         if kind in {"tcp", "tls", "fastopen"}:
-            made = stream_socket(host)
+            made = self._sockets[key] = stream_socket(host)
             if kind != "fastopen":  # there the first send connects
                 made.connect((host, port))
             if kind == "tls":

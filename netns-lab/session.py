@@ -73,9 +73,14 @@ class Session:
         if state or self.topology.exists():
             self._remove(state)
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.topology.layout.prefix}-"))
-        self.streams.mkdir()
-        self.write_state(directory=str(self.directory), kept=False)
-        self.topology.up()
+        try:
+            self.write_state(directory=str(self.directory), kept=False)
+            self.streams.mkdir()
+            self.topology.up()
+        except BaseException:
+            self._remove({})
+            self._release()
+            raise
 
     def take_down(self) -> bool:
         """Remove a lab that nobody runs; whether there was one.
@@ -87,6 +92,7 @@ class Session:
         state = self.state()
         there = bool(state) or self.topology.exists()
         self._remove(state)
+        self._release()
         return there
 
     def end(self, *, keep: bool = False) -> None:
@@ -95,6 +101,7 @@ class Session:
             self.write_state(kept=True)
         else:
             self._remove(self.state())
+            self._release()
 
     def state(self) -> dict[str, Any]:
         """What a lab wrote down about itself; empty if there is none."""
@@ -133,9 +140,12 @@ class Session:
         if state.get("gateway"):  # its process is gone with the cgroups; what it pinned is not
             with contextlib.suppress(OSError):
                 subprocess.run([DLP, "detach"], check=False, capture_output=True)
-        directory = state.get("directory", "")
-        if Path(directory).name.startswith(self.topology.layout.prefix + "-"):
-            shutil.rmtree(directory, ignore_errors=True)
+        for directory in Path(tempfile.gettempdir()).glob(f"{self.topology.layout.prefix}-*"):
+            if directory.lstat().st_uid == 0:  # we hold the lock: it is nobody else's
+                shutil.rmtree(directory, ignore_errors=True)
+        (self._run / "state.json").unlink(missing_ok=True)
+
+    def _release(self) -> None:
         for name in ("state.json", "state.json.new", "lock"):
             (self._run / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):

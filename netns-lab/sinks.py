@@ -184,6 +184,7 @@ async def serve(plan: dict[str, Any]) -> None:
     if plan.get("stay"):
         await asyncio.Event().wait()
     await loop.run_in_executor(None, sys.stdin.buffer.read)
+    recorder.close()
 
 
 if __name__ == "__main__":

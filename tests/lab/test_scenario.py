@@ -1,0 +1,99 @@
+import pytest
+from planted import KINDS
+from scenario import Phase, ScenarioError, all_planted, load
+
+SHORT = """
+- name: {name}
+  title: a title
+  secrets: {{card: visa}}
+  steps: [{{send: {{payload: "{payload}"}}}}]
+  expect: {{arrives: none}}
+"""
+
+
+def write(directory, **fields):
+    text = SHORT.format(**({"name": "short", "payload": "${card}"} | fields))
+    (directory / "a.yaml").write_text(text)
+
+
+def test_short_scenario(tmp_path):
+    """Few keys suffice; a secret may be its kind alone."""
+
+    write(tmp_path)
+    [scenario] = load(tmp_path)
+
+    assert ("short", "web", "tcp", 4) == (
+        scenario.name,
+        scenario.workload,
+        scenario.sink,
+        scenario.family,
+    )
+    assert not scenario.planted()["card"].may_leave
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"payload": "${cart}"}, "cart"),
+        ({"name": "Short"}, "name"),
+        ({"name": "short\n  color: red"}, "color"),
+    ],
+)
+def test_mistakes_are_told(tmp_path, fields, told):
+    """A wrong key, name or template names the file and the mistake before anything runs."""
+
+    write(tmp_path, **fields)
+
+    with pytest.raises(ScenarioError, match=rf"a\.yaml[\s\S]*{told}"):
+        load(tmp_path)
+
+
+def test_names_are_unique(tmp_path):
+    """Two scenarios of one name are a mistake."""
+
+    write(tmp_path)
+    text = (tmp_path / "a.yaml").read_text()
+    (tmp_path / "b.yaml").write_text(text)
+
+    with pytest.raises(ScenarioError, match="taken"):
+        load(tmp_path)
+
+
+def test_the_demo_covers_what_it_promises():
+    """At least 28 scenarios, over both IP versions, all sinks, all phases, all workloads."""
+
+    scenarios = load()
+
+    assert 28 <= len(scenarios)
+    assert {4, 6} == {scenario.family for scenario in scenarios}
+    assert {"tcp", "http", "tls", "fastopen", "udp", "dns", "icmp", "raw"} == {
+        scenario.sink for scenario in scenarios
+    }
+    assert set(Phase) == {scenario.phase for scenario in scenarios}
+    assert {"web", "web/sandbox", "billing", "batch", "audit"} == {
+        scenario.workload for scenario in scenarios
+    }
+
+
+def test_no_two_secrets_are_alike():
+    """What is found at a sink tells which scenario it is from."""
+
+    values = [secret.value for secret in all_planted(load())]
+
+    assert len(values) == len(set(values))
+
+
+def test_secrets_of_scenarios_that_expect_all_may_leave():
+    """A scenario cannot expect everything to arrive and plant what must not."""
+
+    for scenario in load():
+        if scenario.expect.arrives == "all":
+            assert all(secret.may_leave for secret in scenario.secrets.values())
+
+
+def test_every_kind_is_used_or_known():
+    """Kinds named in scenarios exist."""
+
+    used = {secret.kind for scenario in load() for secret in scenario.secrets.values()}
+
+    assert used <= set(KINDS)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from dlp.errors import ApiError
+from dlp.errors import ApiError, Place
 
 if TYPE_CHECKING:
     import aiohttp
+
+T = TypeVar("T")
 
 SOCKET = "/run/dlp/api.sock"
 PREFIX = "/api/v1/"
@@ -57,10 +60,10 @@ class Client:
 
     async def ask(
         self, path: str, query: Mapping[str, object] | None = None, *, method: str = "GET"
-    ) -> Any:
-        """The JSON document that a path below /api/v1/ answers with."""
+    ) -> dict[str, Any]:
+        """The JSON object that a path below /api/v1/ answers with."""
         async with self._request(method, path, query, timeout_s=TIMEOUT_S) as response:
-            return await _document(response)
+            return _object((await response.read()).decode("utf-8", "replace"))
 
     async def pages(
         self, path: str, query: Mapping[str, object], limit: int
@@ -78,22 +81,30 @@ class Client:
                 break
         return found[:limit]
 
-    async def events(
-        self, query: Mapping[str, object] | None = None, *, after: int | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Verdicts as they are stored, first those after the id `after`; ends with ApiError."""
-        headers = {"Accept": "text/event-stream"}
-        if after is not None:
-            headers["Last-Event-ID"] = str(after)
-        async with self._request("GET", "events", query, headers=headers) as response:
-            async for data in _sse(response.content):
-                try:
-                    event = json.loads(data)
-                except ValueError as error:
-                    raise _unreadable() from error
-                if isinstance(event, dict):
-                    yield event
-        raise ApiError("the gateway ended the stream", remedy="see `dlp status`")
+    async def events(self, *, after: int | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Verdicts as they are stored, first those after the id `after`.
+
+        Goes on by itself where the gateway cut off a reader that paused for long; ends with
+        ApiError when the gateway does.
+        """
+        while True:
+            headers = {"Accept": "text/event-stream"}
+            if after is not None:
+                headers["Last-Event-ID"] = str(after)
+            async with self._request("GET", "events", None, headers=headers) as response:
+                async for kind, event in _sse(response.content):
+                    if kind == "verdict":
+                        yield event
+                        after = event.get("id", after)
+                    elif kind == "closed" and event.get("reason") == "slow":
+                        after = event.get("last_id", after)
+                        break
+                    elif kind == "closed":
+                        raise ApiError(
+                            str(event.get("detail", "the gateway ended")), remedy="see `dlp status`"
+                        )
+                else:
+                    raise ApiError("the gateway ended the stream", remedy="see `dlp status`")
 
     @asynccontextmanager
     async def _request(
@@ -160,27 +171,22 @@ def ask(
     Raises:
         ApiError: as Client.
     """
-    import asyncio  # noqa: PLC0415
-
-    answer = asyncio.run(Client(api, token).ask(path, query, method=method))
-    if not isinstance(answer, dict):
-        raise _unreadable()
-    return answer
+    return wait_for(Client(api, token).ask(path, query, method=method))
 
 
-def items(answer: Any) -> list[dict[str, Any]]:
+def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end."""
+    import asyncio  # noqa: PLC0415 - other commands need not wait for it
+
+    return asyncio.run(coroutine)
+
+
+def items(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of a list. Raises ApiError if it is none."""
-    found = answer.get("items") if isinstance(answer, dict) else None
+    found = answer.get("items")
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise _unreadable()
     return found
-
-
-async def _document(response: aiohttp.ClientResponse) -> Any:
-    try:
-        return json.loads(await response.read())
-    except ValueError as error:
-        raise _unreadable() from error
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
@@ -199,7 +205,17 @@ async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
     remedy = problem.get("remedy") or ""
     if response.status == 403 and not remedy:  # noqa: PLR2004
         remedy = "this needs a token with the role operator"
-    return ApiError(f"the gateway refused: {message}", remedy=str(remedy))
+    return ApiError(f"the gateway refused: {_place(problem)}{message}", remedy=str(remedy))
+
+
+def _place(problem: Mapping[str, Any]) -> str:
+    """`file:line: key: ` where a file is at fault, else empty."""
+    place = problem.get("place")
+    if not isinstance(place, dict):
+        return ""
+    return (
+        f"{Place(Path(str(place.get('file'))), place.get('line'), str(place.get('key') or ''))}: "
+    )
 
 
 def _unreachable(api: str, error: OSError) -> ApiError:
@@ -217,18 +233,30 @@ def _unreadable() -> ApiError:
     )
 
 
-async def _sse(lines: aiohttp.StreamReader) -> AsyncIterator[str]:
-    """The data of each server-sent event (WHATWG HTML, 9.2.6)."""
-    data: list[str] = []
-    size = 0
+async def _sse(lines: aiohttp.StreamReader) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Kind and JSON object of each server-sent event (WHATWG HTML, 9.2.6)."""
+    kind, data = "message", ""
     async for raw in lines:
         line = raw.decode("utf-8", "replace").rstrip("\r\n")
-        if not line:
-            if data:
-                yield "\n".join(data)
-            data, size = [], 0
-        elif line.startswith("data:"):
-            data.append(line.removeprefix("data:").removeprefix(" "))
-            size += len(line)
-            if size > MAX_EVENT:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            data += value
+            if len(data) > MAX_EVENT:
                 raise _unreadable()
+        elif not line:
+            if data:
+                yield kind, _object(data)
+            kind, data = "message", ""
+
+
+def _object(data: str) -> dict[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError as error:
+        raise _unreadable() from error
+    if not isinstance(found, dict):
+        raise _unreadable()
+    return found

@@ -74,4 +74,5 @@ def detach() -> None:
     """
     from dlp.gateway import detach as detach_gateway  # noqa: PLC0415 - loads the whole product
 
-    raise typer.Exit(detach_gateway())
+    count = detach_gateway()
+    typer.echo(f"detached: {count} {'classifier' if count == 1 else 'classifiers'} taken off")

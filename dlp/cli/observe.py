@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
 
 from dlp.cli import verdicts
-from dlp.cli.client import Api, Client, Token, ask, items
+from dlp.cli.client import Api, Client, Token, ask, items, wait_for
 from dlp.cli.output import Json, examples, print_json, print_table, printable
 
 _Workload = Annotated[
@@ -83,7 +82,7 @@ def flows(
 
     The rest was opaque (encrypted) or missed; all in bytes of payload.
     """
-    found = asyncio.run(Client(api, token).pages("flows", {"workload": workload}, limit))
+    found = wait_for(Client(api, token).pages("flows", {"workload": workload}, limit))
     if json:
         print_json(found)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dlp.cli.client import Api, Client, Token, items
+from dlp.cli.client import Api, Client, Token, items, wait_for
 from dlp.cli.output import (
     Json,
     clock,
@@ -95,9 +94,9 @@ def verdicts(
     }
     client = Client(api, token)
     if follow:
-        asyncio.run(_follow(client, query, limit=limit, json=json))
+        wait_for(_follow(client, query, limit=limit, json=json))
         return
-    found = asyncio.run(client.pages("verdicts", query, limit))
+    found = wait_for(client.pages("verdicts", query, limit))
     if json:
         print_json(found)
         return
@@ -106,7 +105,7 @@ def verdicts(
 
 def events(*, api: Api = "", token: Token = "", json: Json = False) -> None:
     """Print verdicts as they come."""
-    asyncio.run(_print(Client(api, token).events(), {}, json=json))
+    wait_for(_print(Client(api, token).events(), {}, json=json))
 
 
 def moment(text: str, now: float) -> float:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 SOCKET = "/run/dlp/api.sock"
 PREFIX = "/api/v1/"
 TIMEOUT_S = 30.0
+SILENCE_S = 90.0  # an event stream has a heartbeat every 15 s
 PAGE = 1000
 MAX_EVENT = 1 << 20
 
@@ -131,7 +132,7 @@ class Client:
         parameters = {
             name: str(value) for name, value in (query or {}).items() if value is not None
         }
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=5)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=5, sock_read=SILENCE_S)
         connector = aiohttp.UnixConnector(path=api) if unix else None
         try:
             async with (

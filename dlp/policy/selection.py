@@ -101,6 +101,13 @@ class PolicySet:
         ends = (_end(entry) for policy in self._policies for entry in policy.exceptions)
         return min((end for end in ends if end > now), default=None)
 
+    def excepted(self, policy_index: int, digest: bytes, now: float) -> bool:
+        """Whether a value may pass under a policy at `now`; under the strictest none may."""
+        if policy_index == STRICTEST:
+            return False
+        entries = self._policies[policy_index - 1].exceptions
+        return any(entry.digest == digest and _end(entry) > now for entry in entries)
+
     def expired(self, now: float) -> tuple[tuple[str, PolicyException], ...]:
         """Exceptions that have ended, each with its policy's name."""
         return tuple(

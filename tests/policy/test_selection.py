@@ -166,3 +166,16 @@ def test_exceptions_expire(config_of):
     assert first == chosen.kernel_policies(0).next_expiry
     assert () == chosen.expired(first - 0.001)
     assert (("a", early), ("b", early)) == chosen.expired(first)
+
+
+def test_excepted(config_of):
+    """An exception counts for its own policy, while it is in force, and never for the strictest."""
+    entry = PolicyException(digest=b"e" * 32, until=date(2027, 1, 1), reason="x")
+    chosen = PolicySet(config_of(Policy(name="a", exceptions=(entry,)), Policy(name="b")), IDS)
+    end = at(entry.until)
+
+    assert [False, True, False] == [
+        chosen.excepted(number, entry.digest, end - 1) for number in range(3)
+    ]
+    assert not chosen.excepted(1, entry.digest, end)
+    assert not chosen.excepted(1, b"f" * 32, end - 1)

@@ -32,10 +32,14 @@ static __always_inline void tally(struct scratch *s, u32 reason, u64 packets, u6
 	u32 slot = s->key.netns & (DLP_WORKLOADS - 1);
 	struct dlp_counters *row = counters.lookup(&slot);
 
-	if (row) {
-		row->packets[reason & (DLP_REASONS - 1)] += packets;
-		row->bytes[reason & (DLP_REASONS - 1)] += bytes;
-	}
+	u64 r = reason;
+
+	if (!row)
+		return;
+	if (!__builtin_constant_p(reason))
+		asm volatile("%0 &= 63" : "+r"(r)); /* in a form that 6.1 can follow */
+	row->packets[r] += packets;
+	row->bytes[r] += bytes;
 }
 
 /* 1 where v is not 0; clang would make a jump of (v != 0). */

@@ -87,12 +87,11 @@ static __always_inline int drop_segment(struct scratch *s, u32 reason)
 /* The stream goes on behind this packet; its last bytes are kept. */
 static __always_inline void advance(struct scratch *s, struct buffer *buf, struct dlp_flow *flow)
 {
-	u64 end = index_of(s->end - s->trailer);
+	u64 tail = index_of(s->end - s->trailer - DLP_TAIL);
 
-	if (end > BUFFER - DLP_TAIL || end < PAYLOAD)
-		end = PAYLOAD; /* a trailer longer than the chunk: the old tail stands */
-	end -= DLP_TAIL;
-	__builtin_memcpy(flow->tail, buf->b + end, DLP_TAIL);
+	if (tail > PAYLOAD + CHUNK)
+		tail = ORIGIN; /* a trailer longer than the chunk: the old tail stands */
+	__builtin_memcpy(flow->tail, buf->b + tail, DLP_TAIL);
 	flow->next_seq = s->sequence_end;
 	flow->flags &= ~DLP_F_HOLE;
 	flow->offset = s->packet_base + s->payload - s->trailer;

@@ -153,6 +153,10 @@ class Datapath:
         """Sockets of `cgroup` (0: any) in the namespace `netns` have policy number `policy`."""
         self.tables["workloads"].update(abi.WhoStruct(netns, cgroup), c_uint32(policy))
 
+    def unbind(self, netns: int, cgroup: int) -> None:
+        """Sockets of that cgroup fall to the namespace's own policy."""
+        self.tables["workloads"].delete(abi.WhoStruct(netns, cgroup))
+
     def bind_all(self, bindings: Mapping[tuple[int, int], int]) -> None:
         """Write these and remove all others; the ones that stay are never absent."""
         for (netns, cgroup), policy in bindings.items():

@@ -1,0 +1,1 @@
+"""Which namespaces are under control: their states, their keys, their classifiers."""

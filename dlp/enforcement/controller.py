@@ -1,0 +1,328 @@
+"""Brings listed namespaces under control as they appear, and keeps them there.
+
+Everything that enters a namespace or speaks netlink runs in one thread of its own, so
+that the event loop neither waits nor ever stands in a foreign namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import structlog
+
+from dlp.datapath.datapath import Datapath
+from dlp.enforcement import record
+from dlp.enforcement.keys import KeyRing
+from dlp.enforcement.namespace import ControlledNamespace, open_controlled
+from dlp.errors import ConfigError, DlpError
+from dlp.model import Mode, Workload, WorkloadState
+from dlp.policy import STRICTEST, PolicySet
+from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2
+from dlp.workloads.netns import NetnsNotReadyError
+from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
+
+T = TypeVar("T")
+_DRAIN = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the controller needs of a configuration."""
+
+    netns: tuple[str, ...]
+    policies: PolicySet
+
+
+class Controller:
+    """Owns the namespaces under control.
+
+    Args:
+        datapath: where classifiers come from and bindings go.
+        rules: which namespaces, under which policies.
+        record_path: where it is written down what is attached.
+        on_change: called when a workload changes its state.
+    """
+
+    def __init__(
+        self,
+        datapath: Datapath,
+        rules: Rules,
+        *,
+        record_path: Path = record.RECORD,
+        on_change: Callable[[], None] = lambda: None,
+        log: Any = None,
+    ) -> None:
+        self._datapath = datapath
+        self._rules = rules
+        self._record_path = record_path
+        self._on_change = on_change
+        self._log = log if log is not None else structlog.get_logger()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
+        self._keys = KeyRing({key.netns for key in datapath.tables["workloads"].keys()})
+        self._before = {entry.inode: entry for entry in record.read(record_path)}
+        self._controlled: dict[str, ControlledNamespace] = {}
+        self._failed: dict[str, str] = {}
+        self._present: dict[str, int] = {}
+        self._cgroups: dict[str, Cgroup] = {}
+        self._settled = asyncio.Event()
+
+    # -- what is seen from outside -----------------------------------------------
+
+    def workloads(self) -> list[Workload]:
+        """All listed namespaces with their states, in the order of the configuration."""
+        return [self._workload(name) for name in self._rules.netns]
+
+    def name_of(self, key: int) -> str:
+        """Name of the namespace with that key; `netns-INODE` for one that is gone."""
+        for name, namespace in self._controlled.items():
+            if namespace.key == key:
+                return name
+        return f"netns-{key >> 16}"
+
+    def keys(self) -> dict[str, int]:
+        """Keys of the namespaces under control, by name."""
+        return {name: namespace.key for name, namespace in self._controlled.items()}
+
+    def cgroup_path(self, number: int) -> str:
+        """Path of a cgroup by its id; empty where it is not known."""
+        for path, cgroup in self._cgroups.items():
+            if cgroup.id == number:
+                return path
+        return ""
+
+    async def wait_enforced(self, timeout_s: float) -> bool:
+        """Wait until every listed namespace that exists or comes in time is enforced.
+
+        Returns whether all of them are.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not all(
+                    workload.state is WorkloadState.ENFORCED for workload in self.workloads()
+                ):
+                    self._settled.clear()
+                    await self._settled.wait()
+        return all(workload.state is WorkloadState.ENFORCED for workload in self.workloads())
+
+    # -- life --------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Follow namespaces as they appear and go, until cancelled."""
+        async for event in NetnsWatcher().events():
+            await self._namespace_changed(event)
+
+    async def watch_cgroups(self) -> None:
+        """Follow cgroups, for policies that name some, until cancelled."""
+        try:
+            root = find_cgroup2()
+        except DlpError as error:
+            self._log.warning("cgroups cannot be followed", reason=str(error))
+            return
+        async for event in CgroupWatcher(root).events():
+            if event.appeared:
+                self._cgroups[event.cgroup.path] = event.cgroup
+            elif self._cgroups.get(event.cgroup.path) == event.cgroup:
+                del self._cgroups[event.cgroup.path]
+            self._bind_cgroup(event.cgroup, appeared=event.appeared)
+
+    async def apply(self, rules: Rules) -> None:
+        """Take over another configuration: bindings are the caller's, namespaces ours."""
+        gone = set(self._rules.netns) - set(rules.netns)
+        fresh = [name for name in rules.netns if name not in self._rules.netns]
+        self._rules = rules
+        for name in gone:
+            await self._forget(name, detach=True)
+        for name in fresh:
+            if name in self._present:
+                await self._control(name)
+        self._changed()
+
+    def bindings(self, policies: PolicySet) -> dict[tuple[int, int], int]:
+        """Policy numbers by (namespace key, cgroup id), all that are needed."""
+        found: dict[tuple[int, int], int] = {}
+        for name, namespace in self._controlled.items():
+            own = _resolve(policies, name, None)
+            found[namespace.key, 0] = own
+            for path, cgroup in self._cgroups.items():
+                number = _resolve(policies, name, path)
+                if number != own:
+                    found[namespace.key, cgroup.id] = number
+        return found
+
+    async def close(self) -> None:
+        """Let go of everything; enforcement stays on."""
+        for namespace in self._controlled.values():
+            asyncio.get_running_loop().remove_reader(namespace.changes)
+            await self._in_thread(namespace.close)
+        self._controlled.clear()
+        self._thread.shutdown()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- inside ------------------------------------------------------------------
+
+    def _workload(self, name: str) -> Workload:
+        policies = self._rules.policies
+        numbers = policies.applicable(name)
+        workload = Workload(
+            name=name,
+            state=WorkloadState.PENDING,
+            policies=tuple(policies.names[number] for number in numbers),
+            mode=policies.mode(numbers[0]) if numbers else Mode.ENFORCE,
+            error=self._failed.get(name, ""),
+        )
+        namespace = self._controlled.get(name)
+        if namespace is None:
+            state = WorkloadState.FAILED if name in self._failed else WorkloadState.PENDING
+            return replace(workload, state=state)
+        return replace(
+            workload,
+            state=WorkloadState.FAILED if namespace.error else WorkloadState.ENFORCED,
+            error=namespace.error,
+            key=namespace.key,
+            inode=namespace.handle.inode,
+            devices=tuple(attached.device for attached in namespace.attached.values()),
+        )
+
+    async def _namespace_changed(self, event: NetnsEvent) -> None:
+        if event.change is NetnsChange.GONE:
+            if self._present.get(event.name) == event.inode:
+                del self._present[event.name]
+            namespace = self._controlled.get(event.name)
+            if namespace is not None and namespace.handle.inode == event.inode:
+                await self._forget(event.name, detach=False)
+            return
+        self._present[event.name] = event.inode
+        if event.name in self._rules.netns:
+            await self._control(event.name)
+
+    async def _control(self, name: str) -> None:
+        if name in self._controlled:
+            await self._forget(name, detach=False)
+        self._failed.pop(name, None)
+        try:
+            namespace = await self._in_thread(open_controlled, name, self._datapath, self._keys)
+        except NetnsNotReadyError:
+            return
+        except DlpError as error:
+            self._failed[name] = str(error)
+            self._log.error("namespace not enforced", netns=name, reason=str(error))
+            self._changed()
+            return
+        earlier = self._before.get(namespace.handle.inode)
+        if earlier is not None:
+            namespace.before = {attached.index: attached for attached in earlier.attached}
+        # The policy first, the classifier second: its first packet finds its policy.
+        self._controlled[name] = namespace
+        self._bind_namespace(name, namespace)
+        await self._in_thread(namespace.reconcile)
+        asyncio.get_running_loop().add_reader(namespace.changes, self._devices_changed, name)
+        # A device that came between the two is seen now.
+        await self._in_thread(namespace.reconcile)
+        self._log.info("namespace enforced", netns=name, devices=len(namespace.attached))
+        self._changed()
+
+    def _devices_changed(self, name: str) -> None:
+        namespace = self._controlled.get(name)
+        if namespace is None:
+            return
+        # What the messages say does not matter: the devices are listed anew. ENOBUFS,
+        # messages lost, means the same.
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    namespace.changes.recv(_DRAIN)
+                    continue
+                break
+        future = self._thread.submit(self._reconcile_safely, namespace)
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._changed))
+
+    def _reconcile_safely(self, namespace: ControlledNamespace) -> None:
+        try:
+            namespace.reconcile()
+        except DlpError as error:
+            namespace.error = str(error)
+
+    async def _forget(self, name: str, *, detach: bool) -> None:
+        namespace = self._controlled.pop(name, None)
+        self._failed.pop(name, None)
+        if namespace is None:
+            return
+        asyncio.get_running_loop().remove_reader(namespace.changes)
+        if detach:
+            with contextlib.suppress(DlpError):
+                await self._in_thread(namespace.detach)
+        await self._in_thread(namespace.close)
+        self._keys.release(namespace.handle.inode)
+        table = self._datapath.tables["workloads"]
+        for key in [key for key in table.keys() if key.netns == namespace.key]:
+            table.delete(key)
+        self._changed()
+
+    def _bind_namespace(self, name: str, namespace: ControlledNamespace) -> None:
+        policies = self._rules.policies
+        own = _resolve(policies, name, None)
+        for path, cgroup in self._cgroups.items():
+            number = _resolve(policies, name, path)
+            if number != own:
+                self._datapath.bind(namespace.key, cgroup.id, number)
+        self._datapath.bind(namespace.key, 0, own)
+
+    def _bind_cgroup(self, cgroup: Cgroup, *, appeared: bool) -> None:
+        for name, namespace in self._controlled.items():
+            if not appeared:
+                self._datapath.unbind(namespace.key, cgroup.id)
+                continue
+            number = _resolve(self._rules.policies, name, cgroup.path)
+            if number != _resolve(self._rules.policies, name, None):
+                self._datapath.bind(namespace.key, cgroup.id, number)
+
+    def _changed(self) -> None:
+        self._settled.set()
+        record.write(self._record_path, tuple(self._entries()))
+        self._on_change()
+
+    def _entries(self) -> Iterable[record.Entry]:
+        for name, namespace in self._controlled.items():
+            yield record.Entry(
+                name, namespace.handle.inode, tuple(namespace.attached.values())
+            )
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+
+def _resolve(policies: PolicySet, netns: str, cgroup: str | None) -> int:
+    try:
+        return policies.resolve(netns, cgroup)
+    except ConfigError:
+        return STRICTEST
+
+
+def detach_all(entries: Iterable[record.Entry], present: Mapping[int, Any]) -> int:
+    """Take off every classifier of the record; returns how many. Blocking.
+
+    Args:
+        entries: of the record.
+        present: NamespaceLink by inode, of the namespaces that are still there.
+    """
+    count = 0
+    for entry in entries:
+        link = present.get(entry.inode)
+        if link is None:
+            continue
+        for attached in entry.attached:
+            link.detach(attached)
+            count += 1
+    return count

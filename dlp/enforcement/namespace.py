@@ -1,0 +1,108 @@
+"""One namespace under control: its key, its classifier, the devices that carry it.
+
+Blocking; all namespaces are worked on in one thread (see controller).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass, field
+
+from dlp.datapath.attach import Attached, NamespaceLink
+from dlp.datapath.datapath import Datapath
+from dlp.enforcement.keys import KeyRing, slot_of
+from dlp.errors import DlpError
+from dlp.workloads.netns import NetnsHandle, entered, open_netns
+
+_RTMGRP_LINK = 1
+
+
+@dataclass(slots=True)
+class ControlledNamespace:
+    """Opened by `open_controlled`; `close` lets go of it and leaves enforcement on."""
+
+    handle: NetnsHandle
+    key: int
+    program: int
+    link: NamespaceLink
+    changes: socket.socket
+    before: dict[int, Attached] = field(default_factory=dict)
+    attached: dict[int, Attached] = field(default_factory=dict)
+    uncovered: tuple[str, ...] = ()
+    error: str = ""
+
+    def reconcile(self) -> bool:
+        """Attach to every boundary device that has no classifier of ours.
+
+        Returns whether anything changed. A device that vanishes meanwhile is no error.
+        """
+        devices = {device.index: device for device in self.link.devices()}
+        wanted = {index: device for index, device in devices.items() if device.boundary}
+        changed = self.attached.keys() - wanted.keys()
+        for index in changed:
+            del self.attached[index]
+        self.uncovered = tuple(
+            device.name
+            for device in devices.values()
+            if not device.boundary and device.name != "lo" and device.up
+        )
+        self.error = ""
+        for index, device in wanted.items():
+            known = self.attached.get(index)
+            if known is not None and known.device == device.name:
+                continue
+            try:
+                attached = self.link.attach(device, self.program)
+            except DlpError as error:
+                if index in {left.index for left in self.link.devices()}:
+                    self.error = str(error)
+                continue
+            earlier = self.before.get(index)
+            made = attached.made_qdisc or (earlier is not None and earlier.made_qdisc)
+            self.attached[index] = Attached(
+                device=device.name, index=index, made_qdisc=made or bool(known and known.made_qdisc)
+            )
+            changed = changed | {index}
+        return bool(changed)
+
+    def detach(self) -> None:
+        """Take all classifiers off."""
+        for attached in self.attached.values():
+            self.link.detach(attached)
+        self.attached.clear()
+
+    def close(self) -> None:
+        """Let go; what is attached stays."""
+        self.changes.close()
+        self.link.close()
+        os.close(self.program)
+        self.handle.close()
+
+
+def open_controlled(name: str, datapath: Datapath, keys: KeyRing) -> ControlledNamespace:
+    """Open a namespace by name and load its classifier; nothing is attached yet.
+
+    Raises:
+        DlpError: it is gone or not ready, or the kernel refuses.
+    """
+    handle = open_netns(name)
+    with contextlib.ExitStack() as undo:
+        undo.callback(handle.close)
+        key, fresh = keys.key(handle.inode)
+        if fresh:
+            datapath.clear_counters(slot_of(key))
+        with entered(handle.fd):
+            changes = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+            )
+            undo.callback(changes.close)
+            changes.bind((0, _RTMGRP_LINK))
+        link = NamespaceLink(handle.fd)
+        undo.callback(link.close)
+        program = datapath.entry(key)
+        undo.pop_all()
+    return ControlledNamespace(
+        handle=handle, key=key, program=program, link=link, changes=changes
+    )

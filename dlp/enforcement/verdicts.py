@@ -1,0 +1,177 @@
+"""From what the kernel and the inspector say to verdicts as they are stored and shown.
+
+Translation only: numbers become names, edges become masked text. No input or output.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dlp.datapath import abi
+from dlp.datapath.events import Event, Packet, Payload
+from dlp.inspector.messages import Finding
+from dlp.model import Action, DecidedBy, Endpoint, Mode, Verdict
+from dlp.policy import PolicySet
+from dlp.signatures.image import KernelImage
+from dlp.signatures.masking import mask
+
+_KINDS = {
+    abi.EventKind.MATCH: "match",
+    abi.EventKind.OPAQUE: "opaque",
+    abi.EventKind.BUDGET: "budget",
+    abi.EventKind.DENIED: "denied",
+}
+_RELEASES = 8
+_FLOWS = 65536
+_VALUES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A signature set and the policies that were loaded with it."""
+
+    number: int
+    image: KernelImage
+    policies: PolicySet
+
+
+@dataclass(slots=True)
+class MirroredFlow:
+    """What is remembered of a mirrored flow: who, under which policy, what was found."""
+
+    packet: Packet
+    policy: int
+    release: int
+    bytes: int = 0
+    values: dict[int, set[bytes]] = field(default_factory=dict)
+
+
+class Translator:
+    """Turns events and findings into verdicts.
+
+    Args:
+        name_of: name of a workload by its key.
+    """
+
+    def __init__(self, name_of: Callable[[int], str]) -> None:
+        self._name_of = name_of
+        self._releases: OrderedDict[int, Release] = OrderedDict()
+        self._flows: OrderedDict[int, MirroredFlow] = OrderedDict()
+
+    def add(self, release: Release) -> None:
+        """Events of this release will come; the oldest ones are forgotten."""
+        self._releases[release.number] = release
+        while len(self._releases) > _RELEASES:
+            self._releases.popitem(last=False)
+
+    def from_event(self, event: Event) -> Verdict:
+        """The verdict that an event tells of."""
+        release = self._releases.get(event.release)
+        signature = severity = masked = ""
+        if release is not None and event.kind is abi.EventKind.MATCH:
+            known = release.image.signatures[event.signature]
+            signature, severity = known.id, known.severity
+            masked = mask(event.head, event.tail, event.length, known)
+        below = bool(event.flags & abi.EventFlag.BELOW_THRESHOLD)
+        excepted = bool(event.flags & abi.EventFlag.EXCEPTED)
+        detail = "below threshold" if below else "exception" if excepted else ""
+        if event.kind is not abi.EventKind.MATCH:
+            detail = abi.Reason(event.reason).label
+        return Verdict(
+            time=_wall_clock(event.time_ns),
+            kind=_KINDS.get(event.kind, "match"),
+            workload=self._name_of(event.packet.netns),
+            cgroup=event.cgroup,
+            flow=event.flow,
+            protocol=event.packet.protocol,
+            source=Endpoint(address=event.packet.source, port=event.packet.source_port),
+            destination=Endpoint(
+                address=event.packet.destination, port=event.packet.destination_port
+            ),
+            signature=signature,
+            severity=severity,
+            policy=release.policies.names[event.policy] if release else str(event.policy),
+            rule=event.rule,
+            action=Action(event.action),
+            enforced=not event.flags & abi.EventFlag.MONITOR and not below,
+            decided=DecidedBy.KERNEL,
+            masked=masked,
+            digest=event.digest.hex() if event.kind is abi.EventKind.MATCH else "",
+            offset=event.offset,
+            length=event.length,
+            sent_before=event.sent_before,
+            count=event.count if not excepted else 0,
+            release=event.release,
+            detail=detail,
+        )
+
+    def saw(self, payload: Payload) -> None:
+        """Remember whose payload goes to the inspector."""
+        flow = self._flows.get(payload.flow)
+        if flow is None:
+            flow = MirroredFlow(payload.packet, payload.policy, payload.release)
+            self._flows[payload.flow] = flow
+            if len(self._flows) > _FLOWS:
+                self._flows.popitem(last=False)
+        self._flows.move_to_end(payload.flow)
+        flow.policy, flow.release = payload.policy, payload.release
+        flow.bytes += len(payload.data)
+
+    def from_finding(self, finding: Finding) -> Verdict | None:
+        """The verdict on a match that the inspector confirmed.
+
+        None where no rule of the policy names the signature, or its value is excepted or
+        was found in the flow before.
+        """
+        flow = self._flows.get(finding.flow)
+        release = self._releases.get(flow.release) if flow else None
+        if flow is None or release is None:
+            return None
+        if finding.release != release.number:
+            release = self._releases.get(finding.release, release)
+        row = release.policies.action_for(flow.policy, finding.signature)
+        if row is None:
+            return None
+        known = release.image.signatures[finding.signature]
+        values = flow.values.setdefault(row.rule_index, set())
+        if finding.digest in values:
+            return None
+        if len(values) < _VALUES:
+            values.add(finding.digest)
+        excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
+        below = len(values) < row.threshold
+        passed = excepted or below
+        return Verdict(
+            time=time.time(),
+            kind="match",
+            workload=self._name_of(flow.packet.netns),
+            cgroup=0,
+            flow=finding.flow,
+            protocol=flow.packet.protocol,
+            source=Endpoint(address=flow.packet.source, port=flow.packet.source_port),
+            destination=Endpoint(
+                address=flow.packet.destination, port=flow.packet.destination_port
+            ),
+            signature=known.id,
+            severity=known.severity,
+            policy=release.policies.names[flow.policy],
+            rule=row.rule_index,
+            action=Action.ALLOW if passed else row.action,
+            enforced=release.policies.mode(flow.policy) is Mode.ENFORCE and not passed,
+            decided=DecidedBy.INSPECTOR,
+            masked=finding.masked,
+            digest=finding.digest.hex(),
+            offset=finding.offset,
+            length=finding.length,
+            sent_before=finding.length,
+            count=len(values),
+            release=release.number,
+            detail="exception" if excepted else "below threshold" if below else "",
+        )
+
+
+def _wall_clock(monotonic_ns: int) -> float:
+    return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Any
 
 import aiohttp
 import yaml
-from session import DLP, Session
+from session import Session
 from topology import LabError
 
 POLICY = Path(__file__).parent / "policy.yaml"
+DLP = str(Path(sys.executable).parent / "dlp")
 API = "http://gateway/api/v1/"
-PINS = Path("/sys/fs/bpf/dlp")
 WAIT_FOR_NAMESPACES = 10
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
@@ -68,10 +69,9 @@ class Gateway:
         """
         argv = [DLP, "run", "--config", str(self.config), "--wait", str(WAIT_FOR_NAMESPACES)]
         began = time.monotonic()
-        self._session.write_state(gateway=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._session.topology.service_command("gateway", argv),
+                *self._session.in_own_mounts(argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -208,27 +208,17 @@ class Gateway:
             LabError: the command failed.
         """
         await self._command(["detach"])
-        self._session.write_state(gateway=False)
 
     async def _command(self, argv: list[str], data: bytes = b"") -> str:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            DLP, *argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            *self._session.in_own_mounts([DLP, *argv]),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            start_new_session=True,
         )
         out, errors = await process.communicate(data)
         if process.returncode:
             raise LabError(f"dlp {argv[0]} failed: {errors.decode(errors='replace').strip()}")
         return out.decode()
-
-
-def require_free_machine() -> None:
-    """No other gateway may be installed: `dlp detach` at the end would remove it.
-
-    Raises:
-        LabError: there is one.
-    """
-    if PINS.exists() and any(PINS.iterdir()):
-        raise LabError(
-            f"a gateway is installed on this machine ({PINS}): the lab would disturb it;"
-            " remove it with `dlp detach`, or run the lab elsewhere"
-        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actor import Actor
-from gateway import Gateway, require_free_machine
+from gateway import Gateway
 from judge import (
     DATAGRAMS,
     Outcome,
@@ -97,7 +97,7 @@ class Runner:
         """
         self._began = time.time()
         if self._with_gateway:
-            require_free_machine()
+            await self._session.own_mounts()
             self.gateway = Gateway(self._session)
         self._actors = [
             Actor(scenario, self._session, self.gateway, FIRST_PORT + number)

@@ -25,7 +25,13 @@ from topology import CONTAINER_DEVICE, LabError, Layout, Topology
 RUN = Path("/run")
 HERE = Path(__file__).parent
 READY_TIMEOUT = 10.0
-DLP = str(Path(sys.executable).parent / "dlp")
+# Where the gateway keeps what must survive it. Mounts of the machine still come in, such as
+# namespaces made later; these two stay inside.
+GATEWAY_RUN = RUN / "dlp"
+OWN_MOUNTS = (
+    f"mount -t bpf bpf /sys/fs/bpf && mount -t tmpfs -o mode=700 tmpfs {GATEWAY_RUN}"
+    " && echo ready && exec sleep infinity"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,7 @@ class Session:
         self._run = RUN / self.topology.layout.prefix
         self._lock: IO[str] | None = None
         self._sinks: asyncio.subprocess.Process | None = None
+        self._mounts: asyncio.subprocess.Process | None = None
         self.directory = Path()
 
     @property
@@ -71,14 +78,14 @@ class Session:
         if state.get("kept"):
             raise LabError("a lab was left standing here: take it down first (make lab-down)")
         if state or self.topology.exists():
-            self._remove(state)
+            self._remove()
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.topology.layout.prefix}-"))
         try:
             self.write_state(directory=str(self.directory), kept=False)
             self.streams.mkdir()
             self.topology.up()
         except BaseException:
-            self._remove({})
+            self._remove()
             self._release()
             raise
 
@@ -91,7 +98,7 @@ class Session:
         self._take_over()
         state = self.state()
         there = bool(state) or self.topology.exists()
-        self._remove(state)
+        self._remove()
         self._release()
         return there
 
@@ -100,7 +107,7 @@ class Session:
         if keep:
             self.write_state(kept=True)
         else:
-            self._remove(self.state())
+            self._remove()
             self._release()
 
     def state(self) -> dict[str, Any]:
@@ -135,14 +142,14 @@ class Session:
         lock.flush()
         self._lock = lock
 
-    def _remove(self, state: dict[str, Any]) -> None:
+    def _remove(self) -> None:
         self.topology.down()
-        if state.get("gateway"):  # its process is gone with the cgroups; what it pinned is not
-            with contextlib.suppress(OSError):
-                subprocess.run([DLP, "detach"], check=False, capture_output=True)
         for directory in Path(tempfile.gettempdir()).glob(f"{self.topology.layout.prefix}-*"):
             if directory.lstat().st_uid == 0:  # we hold the lock: it is nobody else's
                 shutil.rmtree(directory, ignore_errors=True)
+        if self.state().get("made") == str(GATEWAY_RUN):
+            with contextlib.suppress(OSError):
+                GATEWAY_RUN.rmdir()
         (self._run / "state.json").unlink(missing_ok=True)
 
     def _release(self) -> None:
@@ -168,25 +175,54 @@ class Session:
             "stay": stay,
         }
         argv = [sys.executable, str(HERE / "sinks.py")]
-        errors = (self.directory / "sinks.log").open("wb")
-        with errors:
-            self._sinks = await asyncio.create_subprocess_exec(
-                *self.topology.service_command("sinks", argv, netns=self.topology.layout.internet),
+        self._sinks = await self._service("sinks", argv, netns=self.topology.layout.internet)
+        assert self._sinks.stdin is not None  # noqa: S101 - narrows for mypy
+        self._sinks.stdin.write(json.dumps(plan).encode() + b"\n")
+        await self._until_ready("sinks", self._sinks)
+
+    async def own_mounts(self) -> None:
+        """Make a mount namespace for the gateway under test: its own bpffs, its own /run/dlp.
+
+        What it leaves there is apart from a gateway that guards this machine, and gone for certain
+        once the lab's processes are.
+
+        Raises:
+            LabError: it cannot be made.
+        """
+        if not GATEWAY_RUN.exists():
+            self.write_state(made=str(GATEWAY_RUN))
+            GATEWAY_RUN.mkdir(mode=0o700)
+        argv = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", OWN_MOUNTS]
+        self._mounts = await self._service("mounts", argv)
+        await self._until_ready("mounts", self._mounts)
+
+    def in_own_mounts(self, argv: list[str]) -> list[str]:
+        """`argv` as it runs there, in a cgroup of the lab."""
+        assert self._mounts is not None, "own_mounts() comes first"  # noqa: S101
+        mounts = f"--mount=/proc/{self._mounts.pid}/ns/mnt"
+        return self.topology.service_command("gateway", ["nsenter", mounts, "--", *argv])
+
+    async def _service(
+        self, name: str, argv: list[str], *, netns: str = ""
+    ) -> asyncio.subprocess.Process:
+        with (self.directory / f"{name}.log").open("wb") as errors:
+            return await asyncio.create_subprocess_exec(
+                *self.topology.service_command(name, argv, netns=netns),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
             )
-        assert self._sinks.stdin is not None  # noqa: S101 - narrows for mypy
-        assert self._sinks.stdout is not None  # noqa: S101
-        self._sinks.stdin.write(json.dumps(plan).encode() + b"\n")
+
+    async def _until_ready(self, name: str, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None  # noqa: S101 - narrows for mypy
         try:
-            line = await asyncio.wait_for(self._sinks.stdout.readline(), READY_TIMEOUT)
+            line = await asyncio.wait_for(process.stdout.readline(), READY_TIMEOUT)
         except TimeoutError:
             line = b""
         if line != b"ready\n":
-            log = (self.directory / "sinks.log").read_text().strip().splitlines()
-            raise LabError(f"the sinks did not come up: {log[-1] if log else 'no message'}")
+            log = (self.directory / f"{name}.log").read_text().strip().splitlines()
+            raise LabError(f"the {name} did not come up: {log[-1] if log else 'no message'}")
 
     def arrivals(self) -> Arrivals:
         """A reader of what the sinks record."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlp.errors import PackError
+from dlp.inspector.anchor import Anchor, find_anchor, span
 from dlp.inspector.messages import Done, Finding, Record, Rule
 from dlp.inspector.window import Window, Windows
 from dlp.model import DecidedBy
@@ -36,8 +37,18 @@ class _Compiled:
     rule: Rule
     pattern: re.Pattern[bytes]
     validator: Validator | None
+    anchor: Anchor | None
     reach: int
     signature: ImageSignature = field(repr=False)
+
+    def search(self, data: bytearray, at: int) -> re.Match[bytes] | None:
+        """The first match that starts at `at` or behind."""
+        if self.anchor is not None:
+            hit = data.find(self.anchor.literal, at)
+            if hit < 0:
+                return None
+            at = max(at, hit - self.anchor.before)
+        return self.pattern.search(data, at)
 
 
 class Matcher:
@@ -127,14 +138,15 @@ class Matcher:
     def _compile(self, rule: Rule) -> _Compiled:
         try:
             pattern = regex.compiled(rule.regex)
-            longest = span(regex.parse(rule.regex))
+            tree = regex.parse(rule.regex)
         except PackError as error:
             raise PackError(f"{rule.id}: {error.message}", remedy=error.remedy) from error
         validator = self._validators.get(rule.validator)
         if rule.validator and validator is None:
             raise PackError(f"{rule.id}: there is no validator {rule.validator!r}")
+        longest = span(tree)
         reach = 0 if longest >= self._windows.overlap else longest + _LEFT
-        return _Compiled(rule, pattern, validator, reach, _as_signature(rule))
+        return _Compiled(rule, pattern, validator, find_anchor(tree), reach, _as_signature(rule))
 
     def _search(self, flow: int, window: Window, *, ends: bool) -> list[Finding]:
         """Run every rule over what is new in a window. `ends`: nothing follows its bytes."""
@@ -159,7 +171,7 @@ class Matcher:
         rule, data, rejected = compiled.rule.id, window.data, 0
         window.open.pop(rule, None)
         at = self._start(compiled, window)
-        while match := compiled.pattern.search(data, at):
+        while match := compiled.search(data, at):
             start, end = match.span()
             if end == len(data) and not ends:
                 window.open[rule] = start
@@ -223,21 +235,6 @@ class Matcher:
         findings = self._search(flow, window, ends=True) if lost else []
         window.trim(self._windows.overlap)
         return findings
-
-
-def span(node: regex.Node) -> int:
-    """Length in bytes of the longest match; regex.UNBOUNDED at most."""
-    match node:
-        case regex.Class():
-            return 1
-        case regex.Repeat():
-            return min(span(node.node) * node.max, regex.UNBOUNDED)
-        case regex.Concat():
-            return min(sum(map(span, node.nodes)), regex.UNBOUNDED)
-        case regex.Alternation():
-            return max(map(span, node.nodes), default=0)
-        case _:
-            return 0
 
 
 def _as_signature(rule: Rule) -> ImageSignature:

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlp.errors import PackError
-from dlp.inspector.matcher import Matcher, span
+from dlp.inspector.matcher import Matcher
 from dlp.inspector.messages import Record, Rule
 from dlp.inspector.window import Windows
-from dlp.signatures import regex
 
 KEY = b"k" * 32
 CARD = Rule(
@@ -184,26 +183,14 @@ def test_refusals_of_a_validator_are_bounded():
     assert 1 <= one.counts(0).bounded
 
 
-@pytest.mark.parametrize(
-    ("source", "longest"),
-    [("abc", 3), ("a{2,5}b?", 6), ("(?:ab|c)", 2), (r"\bx(?!y)", 1), ("(?:ab){3}", 6)],
-)
-def test_span(source, longest):
-    """The longest match is read off the expression's tree."""
-    assert longest == span(regex.parse(source))
-
-
-def test_span_without_bound():
-    """A repeat without an upper bound has none."""
-    assert regex.UNBOUNDED == span(regex.parse("a+b"))
-
-
 RULES = (
     CARD,
     Rule(index=1, id="t.a", regex=r"\bab{1,3}\b"),
     Rule(index=2, id="t.b", regex=r"a+b"),
     Rule(index=3, id="t.c", regex=r"(?<![0-9])[0-9]{3}-[0-9]{2}(?![0-9])"),
     Rule(index=4, id="t.d", regex=r"(?:aa|bbb)-"),
+    Rule(index=5, id="t.e", regex=r"[0-9]{0,3}ab[ab]*-{2}"),
+    Rule(index=6, id="t.f", regex=r"[0-9]+\b-\ba+\b"),
 )
 
 

@@ -1,6 +1,6 @@
 """How long the daemon takes to protect, and what it keeps in memory.
 
-Daemons run with a bpffs, a state directory and namespaces of their own, so that neither a
+Daemons run with bpffs, /run/dlp, state directory and namespaces of their own, so that neither a
 gateway in service nor its pins are touched.
 """
 
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def measure(directory: Path) -> Startup:
         stack.callback(namespaces.remove, newcomer)
         config = directory / "dlp.yaml"
         config.write_text(_CONFIG.format(directory=directory, netns=", ".join([*names, newcomer])))
-        home = stack.enter_context(_private_bpffs())
+        home = stack.enter_context(_private_state())
         with _daemon(home, config) as (daemon, cold):
             daemon.kill()
         with _daemon(home, config) as (daemon, warm):
@@ -97,12 +98,15 @@ def _workload(name: str, peer: str, number: int) -> None:
 
 
 @contextmanager
-def _private_bpffs() -> Iterator[int]:
-    """Process id of a mount namespace whose /sys/fs/bpf is its own and empty.
+def _private_state() -> Iterator[int]:
+    """Process id of a mount namespace whose /sys/fs/bpf and /run/dlp are its own and empty.
 
     Slave propagation: namespaces that are added later still appear in its /run/netns.
     """
-    script = "mount -t bpf bpf /sys/fs/bpf && echo mounted && exec sleep infinity"
+    script = (
+        "mkdir -p /run/dlp && mount -t tmpfs none /run/dlp && mount -t bpf bpf /sys/fs/bpf"
+        " && echo mounted && exec sleep infinity"
+    )
     command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         try:
@@ -155,18 +159,25 @@ def _attached(name: str, peer: str) -> tuple[float, float]:
     namespaces.run("ip", "netns", "add", name)
     with namespaces.inside(name):
         watch = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    with watch:
+    with watch, ThreadPoolExecutor(1) as beside:
         watch.bind((0, _GROUP_LINK | _GROUP_TC))
         watch.settimeout(_PATIENCE_S)
+        seen = beside.submit(_device_and_filter, watch)
         _workload(name, peer, WORKLOADS)
-        device = None
-        while True:
-            kinds = _kinds(watch.recv(1 << 16))
-            now = time.monotonic()
-            if _RTM_NEWTFILTER in kinds:
-                return now - (device or begin), now - begin
-            if _RTM_NEWLINK in kinds and device is None:
-                device = now
+        device, attached = seen.result()
+    return attached - device, attached - begin
+
+
+def _device_and_filter(watch: socket.socket) -> tuple[float, float]:
+    """When the first device and the first filter were announced (CLOCK_MONOTONIC, seconds)."""
+    device = 0.0
+    while True:
+        kinds = _kinds(watch.recv(1 << 16))
+        now = time.monotonic()
+        if _RTM_NEWLINK in kinds:
+            device = device or now
+        if _RTM_NEWTFILTER in kinds:
+            return device or now, now
 
 
 def _kinds(message: bytes) -> set[int]:

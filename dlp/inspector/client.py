@@ -125,8 +125,9 @@ class MatcherProcess:
             raise DlpError("a release is being taken over already", remedy="try again")
         offer = Release(release, tuple(rules))
         self._known[release] = _indices(offer)
-        while len(self._known) > _RELEASES:
-            del self._known[next(iter(self._known))]
+        old = [number for number in self._known if number not in {release, self._release.number}]
+        for number in old[: max(0, len(self._known) - _RELEASES)]:
+            del self._known[number]
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Stays until the worker answers, also where the caller does not wait for that.
         self._offered = offer, future

@@ -210,8 +210,9 @@ async def test_rules_are_replaced_under_way():
 async def test_refused_rules_change_nothing():
     """A bad rule is an error that names it; the old rules stay, after a restart too."""
     async with running() as inspector:
-        with pytest.raises(PackError, match=r"bad\.rule"):
-            await inspector.process.replace([Rule(index=1, id="bad.rule", regex="(")], 2)
+        for release in range(2, 10):
+            with pytest.raises(PackError, match=r"bad\.rule"):
+                await inspector.process.replace([Rule(index=1, id="bad.rule", regex="(")], release)
         inspector.signal(signal.SIGKILL)
         inspector.submit(b" tok_1 ")
         await inspector.until(lambda: inspector.findings)

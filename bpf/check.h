@@ -214,7 +214,7 @@ int check(struct __sk_buff *skb)
 			break;
 		hit = s->hit_list[s->hit & (HITS - 1)];
 		s->hit++;
-		s->shape_key = s->generation * DLP_SHAPES + (u32)(hit >> 32);
+		s->shape_key = s->generation * DLP_SHAPES + (hit >> 32 & (DLP_SHAPES - 1));
 		shape = shapes.lookup(&s->shape_key);
 		if (!shape)
 			continue;
@@ -224,6 +224,14 @@ int check(struct __sk_buff *skb)
 		signature = signatures.lookup(&s->index_key);
 		if (!signature)
 			continue;
+		if (hit >> 63) {
+			if (signature->check == DLP_CHECK_NONE)
+				continue;
+			n = gather_values(s, buf, c, hit >> 16 & INDEX, PAYLOAD);
+			BARRIER();
+			if (checksum_holds(s, c, signature->check, n))
+				continue;
+		}
 		if (signature->check != DLP_CHECK_NONE) {
 			n = gather_values(s, buf, c, hit >> 16 & INDEX, hit & INDEX);
 			BARRIER();

@@ -62,6 +62,15 @@ static __always_inline u64 least(u64 a, u64 b)
 	return b ^ ((a ^ b) & less);
 }
 
+/* a - b, or 0 where b is greater; both below 2^63. */
+static __always_inline u64 sub_to_zero(u64 a, u64 b)
+{
+	u64 difference = a - b, negative = (s64)difference >> 63;
+
+	OPAQUE_VALUE(negative);
+	return difference & ~negative;
+}
+
 /* Number of the one bit that is set; 0 for 0. */
 static __always_inline u64 bit_number(const struct dlp_constants *c, u64 one)
 {
@@ -79,4 +88,19 @@ static __always_inline u64 word_index_of(u64 v)
 {
 	asm volatile("%0 &= 0x7ff8" : "+r"(v));
 	return v;
+}
+
+static __always_inline u64 literal_differs(const struct dlp_shape *shape, const u8 *p)
+{
+	u64 differs = 0;
+
+#pragma unroll
+	for (int i = 0; i < DLP_LITERAL / 8; i++) {
+		u64 w = *(u64 *)(p + i * 8);
+
+		w |= *(u64 *)(shape->fold + i * 8);
+		w ^= *(u64 *)(shape->literal + i * 8);
+		differs |= w & *(u64 *)(shape->mask + i * 8);
+	}
+	return differs;
 }

@@ -19,21 +19,6 @@ static __always_inline void push_gram(struct scratch *s, const struct bloom_prob
 
 #define PUSH(offset) push_gram(s, &bloom, p + (offset), position + (offset));
 
-static __always_inline u64 literal_differs(const struct dlp_shape *shape, const u8 *p)
-{
-	u64 differs = 0;
-
-#pragma unroll
-	for (int i = 0; i < DLP_LITERAL / 8; i++) {
-		u64 w = *(u64 *)(p + i * 8);
-
-		w |= *(u64 *)(shape->fold + i * 8);
-		w ^= *(u64 *)(shape->literal + i * 8);
-		differs |= w & *(u64 *)(shape->mask + i * 8);
-	}
-	return differs;
-}
-
 int grams(struct __sk_buff *skb)
 {
 	struct scratch *s = scratch_area();

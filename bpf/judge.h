@@ -63,7 +63,7 @@ static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
 	u32 action, count, number, threshold, rule_id, repeated = 0, flags = 0;
 	s64 sent;
 
-	s->shape_key = s->generation * DLP_SHAPES + (u32)(hit >> 32);
+	s->shape_key = s->generation * DLP_SHAPES + (hit >> 32 & (DLP_SHAPES - 1));
 	shape = shapes.lookup(&s->shape_key);
 	if (!shape)
 		return;

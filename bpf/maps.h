@@ -111,6 +111,7 @@ struct scratch {
 	u32 pos;
 	u32 step;
 	u32 run;
+	u32 cut; /* the steps so far would have fitted without this segment */
 	u32 shape_index;
 	struct dlp_shape shape;
 
@@ -125,7 +126,7 @@ struct scratch {
 	u8 flag[FLAGS];
 	u16 gram_at[CANDIDATES];
 	u32 match_list[MATCHES]; /* shape << 16 | start */
-	u64 hit_list[HITS]; /* shape << 32 | start << 16 | end */
+	u64 hit_list[HITS]; /* cut << 63 | shape << 32 | start << 16 | end */
 	u64 found_list[FOUND];
 
 	/* checksum and digest */

@@ -9,25 +9,31 @@
 
 #define SHAPE_STEPS 512
 
-static __always_inline u64 in_class(const struct dlp_classes *classes, u64 byte, u64 cls)
+static __always_inline const u64 *members_of(const struct dlp_classes *classes, u64 cls)
 {
-	return classes->member[(cls & 255) * 4 + (byte >> 6 & 3)] >> (byte & 63) & 1;
+	asm volatile("%0 &= 255" : "+r"(cls));
+	return classes->member + cls * 4;
 }
 
-static __always_inline u64 is_member(const u64 *member, u64 byte)
+static __always_inline u64 is_member(const u64 *members, u64 byte)
 {
 	u64 word = byte >> 6;
 
 	asm volatile("%0 &= 3" : "+r"(word));
-	return member[word] >> (byte & 63) & 1;
+	return members[word] >> (byte & 63) & 1;
 }
 
-/* Take up the next candidate. 0 when its left boundary does not hold. */
+static __always_inline u64 in_class(const struct dlp_classes *classes, u64 byte, u64 cls)
+{
+	return is_member(members_of(classes, cls), byte);
+}
+
+/* Take up the next candidate. 0 when its left boundary or its literal does not hold. */
 static __always_inline int begin_candidate(struct scratch *s, struct buffer *buf,
 					   const struct dlp_classes *classes)
 {
 	u32 match = s->match_list[s->match & (MATCHES - 1)];
-	u64 before = index_of((match & INDEX) - 1);
+	u64 before = index_of((match & INDEX) - 1), literal;
 	struct dlp_shape *shape;
 
 	s->match++;
@@ -38,6 +44,9 @@ static __always_inline int begin_candidate(struct scratch *s, struct buffer *buf
 		return 0;
 	if (!in_class(classes, buf->b[before], shape->left))
 		return 0;
+	literal = index_of((match & INDEX) + shape->literal_offset);
+	if (literal > PAYLOAD + CHUNK || literal_differs(shape, buf->b + literal))
+		return 0;
 	__builtin_memcpy(s->shape.step, shape->step, sizeof(shape->step));
 	s->shape.steps = shape->steps;
 	s->shape.right = shape->right;
@@ -45,6 +54,7 @@ static __always_inline int begin_candidate(struct scratch *s, struct buffer *buf
 	s->pos = s->start;
 	s->step = 0;
 	s->run = 0;
+	s->cut = 1;
 	s->busy = 1;
 	return 1;
 }
@@ -68,7 +78,7 @@ int shape(struct __sk_buff *skb)
 		tally(s, DLP_R_SHAPE_CANDIDATE, s->matches, 0);
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < SHAPE_STEPS; i++) {
-		u64 pos, taken, cls, members = 0;
+		u64 pos, taken, cut, members = 0;
 		struct dlp_step *step;
 		const u64 *member;
 		u32 n;
@@ -86,9 +96,7 @@ int shape(struct __sk_buff *skb)
 		pos = index_of(s->pos);
 		if (pos > PAYLOAD + CHUNK)
 			pos = PAYLOAD + CHUNK;
-		cls = step->cls;
-		asm volatile("%0 &= 255" : "+r"(cls));
-		member = class_table->member + cls * 4;
+		member = members_of(class_table, step->cls);
 #pragma unroll
 		for (int k = 0; k < 8; k++)
 			members |= is_member(member, buf->b[pos + k]) << k;
@@ -104,6 +112,12 @@ int shape(struct __sk_buff *skb)
 			s->busy = 0;
 			continue;
 		}
+		/*
+		 * Would the bytes up to the segment's start have done? Then the match was
+		 * reported with the segment before, at whose end it seemed to end.
+		 */
+		taken = least(sub_to_zero(PAYLOAD + s->run, s->pos), s->run);
+		s->cut &= ~(u32)((taken - step->min) >> 63);
 		s->step++;
 		s->run = 0;
 		if (s->step < s->shape.steps)
@@ -122,7 +136,10 @@ int shape(struct __sk_buff *skb)
 		if (pos + (s->shape.right && s->continuing) <= PAYLOAD)
 			continue;
 		n = s->hits;
-		s->hit_list[n & (HITS - 1)] = (u64)s->shape_index << 32 | (u64)s->start << 16 | pos;
+		cut = s->cut && !s->continuing && s->start < PAYLOAD &&
+		      in_class(class_table, 0, s->shape.right);
+		s->hit_list[n & (HITS - 1)] = cut << 63 | (u64)s->shape_index << 32 |
+					      (u64)s->start << 16 | pos;
 		s->hits = n + 1;
 	}
 	BARRIER();

@@ -81,8 +81,6 @@ class Actor:
                 await self._drain(self.scenario.patience)
         finally:
             await self._close()
-            if any(step.lose for step in self.scenario.steps):
-                self._lose(on=False)
 
     async def _do(self, step: Step) -> None:
         if step.send is not None:
@@ -92,7 +90,8 @@ class Actor:
         elif step.wait is not None:
             await asyncio.sleep(step.wait)
         elif step.lose is not None:
-            self._lose(on=step.lose)
+            self._lose(on=True)
+            asyncio.get_running_loop().call_later(step.lose, lambda: self._lose(on=False))
         elif step.drain is not None:
             await self._drain(step.drain)
         elif step.gateway == "start" and self.scenario.phase is Phase.BEFORE:
@@ -263,7 +262,7 @@ class Actor:
         argv = [tables, "-w", "-I" if on else "-D", *rule, "-j", "DROP"]
         command = enter(topology.layout.internet, topology.cgroup, argv)
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if on and done.returncode:
+        if on and done.returncode:  # off: the lab may be gone by then, and its rules with it
             raise LabError(f"{tables} cannot make packets get lost: {done.stderr.strip()}")
 
 

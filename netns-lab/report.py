@@ -147,6 +147,7 @@ def _row(result: Result) -> dict[str, Any]:
             {key: verdict.get(key) for key in ("signature", "action", "enforced", "masked")}
             for verdict in result.outcome.verdicts
         ],
+        "counters": {name: count for name, count in result.outcome.counted.items() if count},
         "bytes_leaked": result.leaked,
         "seconds": round(result.seconds, 3),
         "gigabits": result.gigabits and round(result.gigabits, 2),

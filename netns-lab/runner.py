@@ -152,7 +152,7 @@ class Runner:
     # -- one scenario
 
     async def _one(self, actor: Actor) -> None:
-        async with self._portless if actor.scenario.sink in TAPPED else contextlib.nullcontext():
+        async with self._portless if portless(actor.scenario) else contextlib.nullcontext():
             result = await self._act(actor)
         self._results[actor.scenario.name] = result
         self._done(result)
@@ -231,7 +231,7 @@ class Runner:
         return [item for item in found if item.peer[0] == source and item.opened >= started]
 
     async def _counters(self, actor: Actor) -> dict[str, int]:
-        if not actor.scenario.expect.counters or self.gateway is None or not self.gateway.running:
+        if self.gateway is None or not self.gateway.running:
             return {}
         stats = await self.gateway.get("stats")
         rows = stats["workloads"].get(actor.machine.netns, [])
@@ -254,7 +254,7 @@ class Runner:
     async def _judge_again(self, results: list[Result]) -> None:
         """What came late counts too: a verdict that nobody expected, bytes that arrived."""
         for actor, result in zip(self._actors, results, strict=True):
-            if not result.ok or result.scenario.sink in TAPPED:
+            if not result.ok or portless(result.scenario):
                 continue
             late = await self._outcome(actor, self._began, {})
             late.counted, late.flows = result.outcome.counted, result.outcome.flows
@@ -280,6 +280,11 @@ class Runner:
                 leak = Leak(secret=secret, sink=stream.sink, stream=stream.id)
                 found.setdefault(secret.value, leak)
         return list(found.values())
+
+
+def portless(scenario: Scenario) -> bool:
+    """Whether its packets carry no ports, so that nothing else may send such ones meanwhile."""
+    return scenario.sink in TAPPED or scenario.fragments
 
 
 def must_not_leave(scenario: Scenario) -> bool:
@@ -312,7 +317,8 @@ def arranged(streams: Sequence[Arrival], ports: Sequence[int], scenario: Scenari
 
 def belongs(item: dict[str, Any], actor: Actor, started: float) -> bool:
     """Whether a verdict or a flow is about this scenario's connections."""
-    if actor.scenario.sink in TAPPED:
-        portless = item["protocol"].lower() not in {"tcp", "udp"}
-        return portless and bool(item.get("time", started) >= started)
-    return bool(item["destination"]["port"] == actor.port)
+    port, protocol = item["destination"]["port"], item["protocol"].lower()
+    if not portless(actor.scenario):
+        return bool(port == actor.port)
+    mine = protocol == "udp" if actor.scenario.fragments else protocol not in {"tcp", "udp"}
+    return mine and port in {0, actor.port} and bool(item.get("time", started) >= started)

@@ -72,7 +72,7 @@ class Run(Model):
 class Step(Model):
     """Exactly one thing to do.
 
-    `lose`: the sink's machine drops data segments of this scenario from now on, or no more.
+    `lose`: for so many seconds the sink's machine drops data segments of this scenario.
     `policy`: changes to the policy file, by policy name; null puts the original back; a string
     replaces the file's text.
     """
@@ -80,7 +80,7 @@ class Step(Model):
     send: Send | None = None
     run: Run | None = None
     wait: float | None = None
-    lose: bool | None = None
+    lose: float | None = None
     drain: float | None = None
     policy: dict[str, dict[str, Any]] | str | None = None
     gateway: Literal["kill", "start", "stop", "reload", "reload-refused"] | None = None
@@ -141,6 +141,7 @@ class Scenario(Model):
     family: Literal[4, 6] = 4
     times: int = 1  # connections, with fresh secrets each
     phase: Phase = Phase.TOGETHER
+    fragments: bool = False  # IP fragments: all but the first carry no ports
     secrets: dict[str, Secret] = {}
     steps: list[Step]
     expect: Expect

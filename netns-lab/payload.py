@@ -1,6 +1,7 @@
 r"""Payload templates: what a scenario writes, as bytes, and where it is cut.
 
     "order 17, card ${card}\n"     a planted secret by its name in the scenario
+    "${card :7}" "${card 7:}"      its first seven bytes, and the rest
     "${text 2k}"                   filler of a size (k is 1024, M a million): text, json, random
     "${text to 16380}"             filler up to that offset of the payload
     "${hex 160301}"                those bytes
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 
 UNITS = {"": 1, "k": 1 << 10, "M": 1_000_000}
 PLACE = re.compile(r"\$\{(?P<name>[a-z0-9_-]+)(?: (?P<argument>[^}]*))?\}")
+PART = re.compile(r"(\d*):(\d*)")
 SIZE = re.compile(r"(?P<to>to )?(?P<number>\d+)(?P<unit>[kM]?)")
 PROSE = (
     "the invoice of last month was paid and the goods have left the harbour with a delay of some "
@@ -60,6 +62,9 @@ def render(
         if name in secrets and argument is None:
             at.setdefault(name, len(out))
             out += secrets[name]
+        elif name in secrets and (part := PART.fullmatch(argument or "")):
+            start, stop = (int(number) if number else None for number in part.groups())
+            out += secrets[name][start:stop]
         elif name == "shift" and argument is None:
             out += b"." * shift
         elif name == "hex" and argument:

@@ -60,3 +60,11 @@ def test_same_seed_same_bytes():
 
     assert render("${random 4k}", {}, seed="a") == render("${random 4k}", {}, seed="a")
     assert render("${random 4k}", {}, seed="a") != render("${random 4k}", {}, seed="b")
+
+
+def test_part_of_a_secret():
+    """A secret can be sent in parts, with something else done in between."""
+
+    first, rest = render("${card :7}", SECRETS), render("${card 7:}.", SECRETS)
+
+    assert b"4111111111111111." == first.data + rest.data

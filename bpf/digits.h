@@ -94,7 +94,7 @@ static __always_inline void select_shapes(struct scratch *s, struct buffer *buf,
 					  const struct dlp_constants *c)
 {
 	u64 starts = s->starts, one = starts & -starts;
-	u64 p = bit_number(c, one), rest, length, behind, digit, separator, bits;
+	u64 p = bit_number(c, one), rest, length, behind, digit, separator, bits, row;
 	u64 at = index_of(s->unit + p);
 	u8 *b;
 
@@ -112,7 +112,9 @@ static __always_inline void select_shapes(struct scratch *s, struct buffer *buf,
 	}
 	asm volatile("%0 &= 15" : "+r"(length));
 	separator = is_separator(b[length]);
-	bits = lane->first[(length * 32 + separator * 16 + digit) & 511];
+	row = length * 32 + separator * 16 + digit;
+	asm volatile("%0 &= 511" : "+r"(row));
+	bits = lane->first[row];
 	behind = p + length + 1;
 	if (separator) {
 		u64 second;
@@ -125,7 +127,8 @@ static __always_inline void select_shapes(struct scratch *s, struct buffer *buf,
 		second = bit_number(c, rest & -rest);
 		if (second > 15)
 			second = 15;
-		s->lane_bits = bits & lane->second[second & 15];
+		asm volatile("%0 &= 15" : "+r"(second));
+		s->lane_bits = bits & lane->second[second];
 	} else {
 		s->lane_bits = bits & lane->second[0];
 	}

@@ -94,10 +94,6 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 
 	if (!s || !buf)
 		return refuse();
-	generation = s->generation & 1;
-	filter = blooms.lookup(&generation);
-	if (!filter)
-		return refuse();
 	if (s->cursor >= s->limit || (s->verdict == DLP_DROP && !is_monitor(s)))
 		return finish(s, buf);
 	if (!s->first && s->mirror) {
@@ -108,6 +104,16 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	}
 	if (load_chunk(skb, s, buf))
 		return drop_segment(s, DLP_R_LOAD_FAILED);
+
+	/* Looked up anew, the verifier's states of the ways to here are one: half the work. */
+	s = scratch_area();
+	buf = buffer_area();
+	if (!s || !buf)
+		return refuse();
+	generation = s->generation & 1;
+	filter = blooms.lookup(&generation);
+	if (!filter)
+		return refuse();
 
 	struct bloom_probe bloom = { .words = (u8 *)filter->word,
 				     .multiplier = GRAM_MULTIPLIER,

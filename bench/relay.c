@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #define MAX_PATTERNS 4096
-#define BUFFER	     (256 * 1024)
+#define BUFFER (256 * 1024)
 
 struct patterns {
 	const char *regex[MAX_PATTERNS];
@@ -174,7 +174,7 @@ static void *serve(void *argument)
 
 static int listener(unsigned short port)
 {
-	struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(port) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	int on = 1;
 

@@ -209,13 +209,16 @@ struct dlp_classes {
 };
 
 /*
- * Which shapes of the digit lane can start at a digit group: bits of
- * first[min(length, 15) * 32 + followed_by_separator * 16 + first digit] and of
+ * Which shapes of the digit lane can start at a digit group: the AND of
+ * before[byte before it], after[byte behind it],
+ * first[min(length, 15) * 32 + followed_by_separator * 16 + first digit] and
  * second[min(length of the next group, 15)], 0 where no separator and group follow.
  */
 struct dlp_lane {
 	__u64 first[512];
 	__u64 second[16];
+	__u64 before[256];
+	__u64 after[256];
 	__u16 shape[DLP_LANE];
 	__u8 offset[DLP_LANE]; /* from the start of the match to its first digit group */
 };

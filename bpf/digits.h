@@ -106,15 +106,16 @@ static __always_inline void select_shapes(struct scratch *s, struct buffer *buf,
 	length = bit_number(c, rest & -rest);
 	digit = b[0] & 15;
 	s->lane_start = at;
+	bits = lane->before[buf->b[index_of(at - 1)]];
 	if (length >= 15) {
-		s->lane_bits = lane->first[480 + digit] | lane->first[496 + digit];
+		s->lane_bits = bits & (lane->first[480 + digit] | lane->first[496 + digit]);
 		return;
 	}
 	asm volatile("%0 &= 15" : "+r"(length));
 	separator = is_separator(b[length]);
 	row = length * 32 + separator * 16 + digit;
 	asm volatile("%0 &= 511" : "+r"(row));
-	bits = lane->first[row];
+	bits &= lane->first[row] & lane->after[b[length]];
 	behind = p + length + 1;
 	if (separator) {
 		u64 second;

@@ -191,6 +191,8 @@ class LaneStruct(Structure):
     _fields_ = [
         ("first", c_uint64 * 512),
         ("second", c_uint64 * 16),
+        ("before", c_uint64 * 256),
+        ("after", c_uint64 * 256),
         ("shape", c_uint16 * LANE),
         ("offset", c_uint8 * LANE),
     ]

@@ -110,6 +110,8 @@ class Tables:
         lane = abi.LaneStruct()
         lane.first[:] = image.lane.first
         lane.second[:] = image.lane.second
+        lane.before[:] = image.lane.before
+        lane.after[:] = image.lane.after
         for number, index in enumerate(image.lane.shapes):
             lane.shape[number] = index
             lane.offset[number] = image.shapes[index].lane_offset

@@ -109,10 +109,15 @@ class ImageSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """Digit lane tables: see struct dlp_lane. `first` has 512 words, `second` 16."""
+    """Digit lane tables: see struct dlp_lane.
+
+    `first` has 512 words, `second` 16, `before` and `after` 256 each, by byte value.
+    """
 
     first: tuple[int, ...]
     second: tuple[int, ...]
+    before: tuple[int, ...] = ((1 << LANE_SHAPES) - 1,) * 256
+    after: tuple[int, ...] = ((1 << LANE_SHAPES) - 1,) * 256
     shapes: tuple[int, ...]
 
 

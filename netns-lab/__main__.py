@@ -96,6 +96,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
     try:
         return asyncio.run(_cancelled_by_signals(work))
     except asyncio.CancelledError:
+        print("lab: interrupted, everything taken down", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -120,11 +121,12 @@ async def demo(console: Console, arguments: argparse.Namespace) -> int:
     with_gateway = not arguments.no_gateway
     session = Session()
     session.begin()
-    runner = None
+    runner, trouble = None, ""
     try:
         with report.Live(console, len(scenarios)) as live:
-            runner = Runner(session, scenarios, with_gateway=with_gateway, done=live.done)
-            live.say("starting the gateway" if with_gateway else "no gateway: everything leaks")
+            runner = Runner(
+                session, scenarios, with_gateway=with_gateway, done=live.done, say=live.say
+            )
             results = await runner.run()
         report.show(console, results, with_gateway=with_gateway)
         if arguments.json:
@@ -134,14 +136,16 @@ async def demo(console: Console, arguments: argparse.Namespace) -> int:
     finally:
         try:
             if runner is not None:
-                await runner.finish()
+                trouble = await runner.finish()
         finally:
             session.end(keep=arguments.keep)
+            if trouble:
+                print(f"lab: at the end: {trouble}", file=sys.stderr)
     if arguments.keep:
         console.print(f"kept: {session.directory} (make lab-down removes it)", highlight=False)
     print(report.last_line(results, with_gateway=with_gateway))
     leaked = with_gateway and any(result.leaked for result in results)
-    return 0 if all(result.ok for result in results) and not leaked else 1
+    return 0 if all(result.ok for result in results) and not leaked and not trouble else 1
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

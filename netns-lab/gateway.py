@@ -120,11 +120,16 @@ class Gateway:
             await self._process.wait()
 
     async def close(self) -> None:
-        """End the process and the connection to it, whatever state they are in."""
+        """End the process, remove what it made in the kernel, close the connection to it.
+
+        Raises:
+            LabError: it did not end, or detaching failed.
+        """
         if self._http is not None:
             await self._http.close()
-        with contextlib.suppress(LabError):
+        if self._process is not None:
             await self.stop()
+            await self._command(["detach"])
 
     async def reload(self) -> None:
         """SIGHUP, and wait until another release is live.
@@ -200,14 +205,6 @@ class Gateway:
         """
         argv = ["digest", "--signature", signature, "--config", str(self.config)]
         return (await self._command(argv, value)).strip()
-
-    async def detach(self) -> None:
-        """Remove what it made in the kernel.
-
-        Raises:
-            LabError: the command failed.
-        """
-        await self._command(["detach"])
 
     async def _command(self, argv: list[str], data: bytes = b"") -> str:
         pipe = asyncio.subprocess.PIPE

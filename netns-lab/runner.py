@@ -63,7 +63,10 @@ class Result:
 
 
 class Runner:
-    """A run of scenarios. `done` is told of each result; without a gateway all must get through."""
+    """A run of scenarios; without a gateway all must get through.
+
+    `done` is told of each result, `say` of what goes on besides.
+    """
 
     def __init__(
         self,
@@ -72,11 +75,13 @@ class Runner:
         *,
         with_gateway: bool = True,
         done: Callable[[Result], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._scenarios = scenarios
         self._with_gateway = with_gateway
         self._done = done
+        self._say = say
         self._arrivals: Arrivals = session.arrivals()
         self._search = LeakSearch(
             secret for secret in all_planted(scenarios) if not secret.may_leave
@@ -125,7 +130,9 @@ class Runner:
             for actor in actors:
                 await actor.at_gateway_start.wait()
             if self.gateway is not None:
+                self._say("starting the gateway")
                 self.ready_seconds = await self.gateway.start()
+                self._say(f"the gateway was ready after {self.ready_seconds:.1f} s")
             for actor in actors:
                 actor.gateway_started.set()
 
@@ -143,11 +150,14 @@ class Runner:
     def _of(self, phase: Phase) -> list[Actor]:
         return [actor for actor in self._actors if actor.scenario.phase is phase]
 
-    async def finish(self) -> None:
-        """End the gateway and remove what it made, whatever happened before."""
-        if self.gateway is not None:
-            await self.gateway.close()
-            await self.gateway.detach()
+    async def finish(self) -> str:
+        """End the gateway and remove what it made, whatever happened before; what went wrong."""
+        try:
+            if self.gateway is not None:
+                await self.gateway.close()
+        except LabError as error:
+            return str(error)
+        return ""
 
     # -- one scenario
 

@@ -144,6 +144,7 @@ enum dlp_flow_flag {
 	DLP_F_EXEMPT = 16,
 	DLP_F_DENIED = 32,
 	DLP_F_FIRST = 64, /* payload has been seen: protocol recognition is done */
+	DLP_F_TAIL = 128, /* a block of the tail was flagged: scan the whole tail again */
 };
 
 enum dlp_event_flag {
@@ -262,7 +263,8 @@ struct dlp_settings {
 	__u64 heartbeat_max_ns;
 	__u32 release; /* number of the live signature set */
 	__u8 bloom_shift[2]; /* 64 less the binary logarithm of the Bloom filter's words */
-	__u8 pad[2];
+	__u8 by_cgroup; /* some workloads are told apart by cgroup */
+	__u8 pad;
 	__u8 hmac_inner[64]; /* key XOR 0x36, key XOR 0x5c (RFC 2104) */
 	__u8 hmac_outer[64];
 };

@@ -24,6 +24,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->mirror = 0;
 	s->judged = 0;
 	s->flow_opaque = 0;
+	s->skip = 2;
 	s->flow_id = 0;
 }
 
@@ -83,12 +84,14 @@ static __always_inline u32 policy_of(struct __sk_buff *skb, struct scratch *s,
 	struct dlp_who who = { .netns = s->key.netns };
 	u32 *policy;
 
-	who.cgroup = set->cgroup_level ? bpf_skb_ancestor_cgroup_id(skb, set->cgroup_level) :
-					 bpf_skb_cgroup_id(skb);
-	s->cgroup = who.cgroup;
-	policy = workloads.lookup(&who);
-	if (policy)
-		return *policy & (DLP_POLICIES - 1);
+	s->cgroup = set->cgroup_level ? bpf_skb_ancestor_cgroup_id(skb, set->cgroup_level) :
+					bpf_skb_cgroup_id(skb);
+	if (set->by_cgroup) {
+		who.cgroup = s->cgroup;
+		policy = workloads.lookup(&who);
+		if (policy)
+			return *policy & (DLP_POLICIES - 1);
+	}
 	who.cgroup = 0;
 	policy = workloads.lookup(&who);
 	if (policy)
@@ -190,10 +193,12 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 		flow->offset += ahead;
 		s->packet_base = flow->offset;
 		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
+		flow->flags &= ~DLP_F_TAIL;
 		return 0;
 	}
 	if (ahead >= 0) {
 		__builtin_memcpy(buf->b + ORIGIN, flow->tail, DLP_TAIL);
+		s->skip = flow->flags & DLP_F_TAIL ? 0 : 2;
 		return 0;
 	}
 	/*
@@ -205,6 +210,7 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 	s->advance = (s32)(s->sequence_end - flow->next_seq) > 0;
 	s->packet_base -= back;
 	tally(s, DLP_R_RETRANSMISSION, 1, s->payload);
+	s->skip = 0;
 	__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
 	if (back < DLP_TAIL) {
 		asm volatile("%0 &= 127" : "+r"(back));
@@ -263,12 +269,13 @@ int classify(struct __sk_buff *skb)
 	if (!s || !buf || !set)
 		return refuse();
 	clear_packet(s);
-	s->now = bpf_ktime_get_ns();
+	s->now = bpf_ktime_get_coarse_ns(); /* events are stamped exactly */
 	s->generation = set->generation & 1;
 	s->scan_slot = set->scan_slot[set->generation & 1];
 	s->bloom_shift = set->bloom_shift[set->generation & 1];
 	s->release = set->release;
-	s->inspector_down = s->now - set->heartbeat_ns > set->heartbeat_max_ns;
+	/* The coarse clock may be behind the heartbeat's. */
+	s->inspector_down = (s64)(s->now - set->heartbeat_ns) > (s64)set->heartbeat_max_ns;
 	s->policy = policy_of(skb, s, set);
 	tally(s, DLP_R_PACKETS, 1, skb->len);
 	index = s->generation * DLP_POLICIES + s->policy;

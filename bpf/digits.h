@@ -99,6 +99,7 @@ static __always_inline void select_shapes(struct scratch *s, struct buffer *buf,
 	u8 *b;
 
 	s->starts = starts ^ one;
+	s->groups++;
 	if (at > PAYLOAD + CHUNK)
 		return;
 	b = buf->b + at;
@@ -183,5 +184,7 @@ int digits(struct __sk_buff *skb)
 			((s->lane_start - lane->offset[number]) & INDEX);
 		s->matches = n + 1;
 	}
+	tally(s, DLP_R_DIGIT_CANDIDATE, s->groups, 0);
+	s->groups = 0;
 	return go_on(skb, s);
 }

@@ -9,7 +9,7 @@ static __always_inline void note_begin(struct scratch *s, u32 kind)
 	__builtin_memset(e, 0, sizeof(*e));
 	e->kind = kind;
 	e->size = sizeof(*e);
-	e->time_ns = s->now;
+	e->time_ns = bpf_ktime_get_ns();
 	e->flow = s->flow_id;
 	e->cgroup = s->cgroup;
 	e->key = s->key;

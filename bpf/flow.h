@@ -84,6 +84,17 @@ static __always_inline int drop_segment(struct scratch *s, u32 reason)
 	return drop(s, reason, s->payload);
 }
 
+/* Whether one of the last blocks, which reach back over the tail to be, was flagged. */
+static __always_inline int tail_flagged(const struct scratch *s)
+{
+	u32 flags = 0;
+
+#pragma unroll
+	for (int i = 1; i <= 4; i++)
+		flags |= s->flag[(s->blocks - i) & (FLAGS - 1)];
+	return flags || s->trailer;
+}
+
 /* The stream goes on behind this packet; its last bytes are kept. */
 static __always_inline void advance(struct scratch *s, struct buffer *buf, struct dlp_flow *flow)
 {
@@ -92,6 +103,9 @@ static __always_inline void advance(struct scratch *s, struct buffer *buf, struc
 	if (tail > PAYLOAD + CHUNK)
 		tail = ORIGIN; /* a trailer longer than the chunk: the old tail stands */
 	__builtin_memcpy(flow->tail, buf->b + tail, DLP_TAIL);
+	flow->flags &= ~DLP_F_TAIL;
+	if (s->flagged && tail_flagged(s))
+		flow->flags |= DLP_F_TAIL;
 	flow->next_seq = s->sequence_end;
 	flow->flags &= ~DLP_F_HOLE;
 	flow->offset = s->packet_base + s->payload - s->trailer;
@@ -150,6 +164,7 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 				flow->next_seq = s->sequence_end;
 				flow->offset = s->packet_base + s->payload - s->trailer;
 				__builtin_memset(flow->tail, 0, DLP_TAIL);
+				flow->flags &= ~DLP_F_TAIL;
 			}
 		}
 		return pass(s, s->payload);

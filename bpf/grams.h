@@ -35,7 +35,7 @@ int grams(struct __sk_buff *skb)
 
 	struct bloom_probe bloom = { .words = (u8 *)filter->word,
 				     .multiplier = GRAM_MULTIPLIER,
-				     .shift = s->bloom_shift };
+				     .shift = s->bloom_shift - 3 };
 
 	OPAQUE_VALUE(bloom.multiplier);
 	if (s->candidate >= s->candidates) {

@@ -84,6 +84,7 @@ struct scratch {
 	u32 final; /* the packet ends with this chunk */
 	u32 continuing; /* this chunk follows another of the same packet */
 	u32 flagged;
+	u32 skip; /* blocks of the tail that need no second look: 0 or 2 */
 	u32 blocks;
 	u32 gram_block; /* next block of the gram lane */
 	u32 digit_block; /* next unit of the digit lane */
@@ -102,6 +103,7 @@ struct scratch {
 	u64 digits;
 	u64 starts;
 	u64 lane_bits;
+	u32 groups; /* looked at, not yet counted */
 	u32 lane_start;
 	u32 unit;
 

@@ -18,17 +18,23 @@
 struct bloom_probe {
 	const u8 *words;
 	u64 multiplier;
-	u64 shift;
+	u64 shift; /* of a product, to the word's number times 8 */
 };
+
+/* Shifts count modulo 64 in this instruction set; C would want that said each time. */
+static __always_inline u64 shift_right(u64 v, u64 by)
+{
+	asm volatile("%0 >>= %1" : "+r"(v) : "r"(by));
+	return v;
+}
 
 static __always_inline u64 gram_in_bloom(const struct bloom_probe *b, const u8 *p)
 {
 	u64 product = (u64)(*(u32 *)p | FOLD) * b->multiplier;
-	u64 at = product >> b->shift, word;
+	u64 at = shift_right(product, b->shift) & ((DLP_BLOOM_WORDS - 1) << 3);
+	u64 word = *(u64 *)(b->words + at);
 
-	at = (at << 3) & ((DLP_BLOOM_WORDS - 1) << 3);
-	word = *(u64 *)(b->words + at);
-	return (word >> ((product >> 32) & 63)) & (word >> ((product >> 42) & 63));
+	return shift_right(word, product >> 32) & shift_right(word, product >> 42);
 }
 
 /* High bit of a 16-bit lane set: this pair of bytes and the next may be digits. */
@@ -67,6 +73,7 @@ static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s,
 				       size + DLP_TAIL))
 			return -1;
 		s->continuing = 1;
+		s->skip = 0;
 	}
 	s->chunk = rest;
 	s->cursor += rest;
@@ -88,7 +95,7 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	struct scratch *s = scratch_area();
 	struct buffer *buf = buffer_area();
 	struct dlp_bloom *filter;
-	u64 flagged = 0, limit;
+	u64 flagged = 0, limit, skip;
 	u32 generation;
 	u8 *p, *flag;
 
@@ -117,12 +124,15 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 
 	struct bloom_probe bloom = { .words = (u8 *)filter->word,
 				     .multiplier = GRAM_MULTIPLIER,
-				     .shift = s->bloom_shift };
+				     .shift = s->bloom_shift - 3 };
 
 	OPAQUE_VALUE(bloom.multiplier);
-	limit = s->end - ORIGIN;
-	p = buf->b + ORIGIN;
-	flag = s->flag;
+	/* The tail's first blocks are passed over where nothing in it was flagged. */
+	skip = s->skip & 2;
+	limit = s->end - ORIGIN - skip * BLOCK;
+	p = buf->b + ORIGIN + skip * BLOCK;
+	flag = s->flag + skip;
+	*(u16 *)s->flag = 0;
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < BLOCKS; i++) {
 		u64 hit = 0, digits = 0;
@@ -131,11 +141,18 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 		if (i * BLOCK >= limit)
 			break;
 #pragma unroll
-		for (u32 at = 0; at < BLOCK; at += stride)
+		for (u32 at = 0; at < BLOCK; at += stride) {
 			hit |= gram_in_bloom(&bloom, p + at);
+			/* One after the other: clang would load all, then spill nearly all. */
+			OPAQUE_VALUE(hit);
+			BARRIER();
+		}
 #pragma unroll
-		for (u32 at = 0; at < BLOCK; at += 8)
+		for (u32 at = 0; at < BLOCK; at += 8) {
 			digits |= digits_in_word(p + at);
+			OPAQUE_VALUE(digits);
+			BARRIER();
+		}
 		digits = nonzero(digits) * FLAG_DIGIT | (hit & 1);
 		*flag = digits;
 		flagged |= digits;

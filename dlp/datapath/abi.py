@@ -117,6 +117,7 @@ class FlowFlag(enum.IntFlag):
     EXEMPT = 16
     DENIED = 32
     FIRST = 64
+    TAIL = 128
 
 
 class EventFlag(enum.IntFlag):
@@ -236,7 +237,8 @@ class SettingsStruct(Structure):
         ("heartbeat_max_ns", c_uint64),
         ("release", c_uint32),
         ("bloom_shift", c_uint8 * 2),
-        ("pad", c_uint8 * 2),
+        ("by_cgroup", c_uint8),
+        ("pad", c_uint8),
         ("hmac_inner", c_uint8 * 64),
         ("hmac_outer", c_uint8 * 64),
     ]

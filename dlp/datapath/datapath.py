@@ -151,6 +151,11 @@ class Datapath:
 
     def bind(self, netns: int, cgroup: int, policy: int) -> None:
         """Sockets of `cgroup` (0: any) in the namespace `netns` have policy number `policy`."""
+        if cgroup:
+            settings = self.settings
+            if not settings.by_cgroup:
+                settings.by_cgroup = 1
+                self._store(settings)
         self.tables["workloads"].update(abi.WhoStruct(netns, cgroup), c_uint32(policy))
 
     def unbind(self, netns: int, cgroup: int) -> None:

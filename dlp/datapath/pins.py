@@ -107,7 +107,7 @@ class Layout:
             raw = json.loads(self.manifest.read_text())
             raw["relocations"] = {int(at): name for at, name in raw["relocations"].items()}
             manifest = Manifest(**raw)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
         expected = [self.map(name) for name in MAPS] + [self.program(name) for name in PROGRAMS]
         return manifest if all(path.exists() for path in expected) else None

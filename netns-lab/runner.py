@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from actor import Actor
 from gateway import Gateway
@@ -20,8 +19,7 @@ from judge import (
     summary,
     verdict_problems,
 )
-from leaks import Leak, LeakSearch
-from recorder import Arrival, Arrivals
+from observer import TAPPED, Observer, portless
 from scenario import Phase, Scenario, all_planted
 from session import Session, Sink
 from topology import LabError
@@ -31,7 +29,6 @@ TOGETHER = 6  # scenarios at a time: they mostly wait
 SETTLE = 2.5  # seconds for what is due to come
 QUIET = 0.15  # seconds in which nothing undue may come
 POLL = 0.05
-TAPPED = {"icmp": ("tap:icmp", "tap:icmp6"), "raw": ("tap:proto-253",)}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,14 +79,11 @@ class Runner:
         self._with_gateway = with_gateway
         self._done = done
         self._say = say
-        self._arrivals: Arrivals = session.arrivals()
-        self._search = LeakSearch(
-            secret for secret in all_planted(scenarios) if not secret.may_leave
-        )
         self.gateway: Gateway | None = None
         self._actors: list[Actor] = []
         self._results: dict[str, Result] = {}
-        self._began = 0.0
+        self._began = time.time()
+        self._observer = Observer(session, None, began=self._began)
         # Verdicts on ICMP and unknown protocols carry no port that would tell whose they are.
         self._portless = asyncio.Lock()
         self.ready_seconds: float | None = None
@@ -100,10 +94,10 @@ class Runner:
         Raises:
             LabError: the lab or the gateway failed, not a scenario.
         """
-        self._began = time.time()
         if self._with_gateway:
             await self._session.own_mounts()
             self.gateway = Gateway(self._session)
+        self._observer = Observer(self._session, self.gateway, began=self._began)
         self._actors = [
             Actor(scenario, self._session, self.gateway, FIRST_PORT + number)
             for number, scenario in enumerate(self._scenarios)
@@ -170,7 +164,9 @@ class Runner:
     async def _act(self, actor: Actor) -> Result:
         began, started = time.monotonic(), time.time()
         result = Result(scenario=actor.scenario)
-        before = await self._counters(actor) if actor.scenario.phase is not Phase.BEFORE else {}
+        before = (
+            await self._observer.counters(actor) if actor.scenario.phase is not Phase.BEFORE else {}
+        )
         try:
             await actor.run()
             await self._settle(actor, result, started, before)
@@ -186,14 +182,14 @@ class Runner:
         """Look until all is as expected, at most for a while; then once more."""
         end = time.monotonic() + SETTLE
         while True:
-            result.outcome = await self._outcome(actor, started, before)
+            result.outcome = await self._observer.outcome(actor, started, before)
             result.problems = self._problems(actor.scenario, result.outcome)
             if result.ok or time.monotonic() > end:
                 break
             await asyncio.sleep(POLL)
         if result.ok and not actor.scenario.expect.verdicts:
             await asyncio.sleep(QUIET)
-            result.outcome = await self._outcome(actor, started, before)
+            result.outcome = await self._observer.outcome(actor, started, before)
             result.problems = self._problems(actor.scenario, result.outcome)
 
     def _problems(self, scenario: Scenario, outcome: Outcome) -> list[str]:
@@ -208,44 +204,6 @@ class Runner:
             *flow_problems(expect, outcome),
             *counter_problems(expect, outcome),
         ]
-
-    async def _outcome(self, actor: Actor, started: float, before: dict[str, int]) -> Outcome:
-        scenario, deed = actor.scenario, actor.deed
-        streams = self._streams(actor, started)
-        outcome = Outcome(
-            sent=deed.sent,
-            arrived=arranged(streams, deed.ports, scenario),
-            program=deed.program,
-            requests=sum(stream.requests for stream in streams),
-        )
-        gateway = self.gateway
-        if gateway is None or not gateway.running:
-            return outcome
-        workload = actor.machine.netns
-        verdicts = await gateway.items("verdicts", workload=workload, since=str(self._began))
-        outcome.verdicts = [item for item in verdicts if belongs(item, actor, started)]
-        if scenario.expect.flow:
-            flows = await gateway.items("flows", workload=workload)
-            outcome.flows = [item for item in flows if belongs(item, actor, started)]
-        now = await self._counters(actor)
-        outcome.counted = {reason: count - before.get(reason, 0) for reason, count in now.items()}
-        return outcome
-
-    def _streams(self, actor: Actor, started: float) -> list[Arrival]:
-        scenario = actor.scenario
-        names = TAPPED.get(scenario.sink, (scenario.name,))
-        found = [stream for stream in self._arrivals.all() if stream.sink in names]
-        if scenario.sink not in TAPPED:
-            return found
-        source = actor.machine.address(scenario.family)
-        return [item for item in found if item.peer[0] == source and item.opened >= started]
-
-    async def _counters(self, actor: Actor) -> dict[str, int]:
-        if self.gateway is None or not self.gateway.running:
-            return {}
-        stats = await self.gateway.get("stats")
-        rows = stats["workloads"].get(actor.machine.netns, [])
-        return {row["reason"]: row["packets"] for row in rows}
 
     async def _restore(self) -> None:
         """Bring gateway and policy back to what they were, for the next scenario."""
@@ -266,14 +224,15 @@ class Runner:
         for actor, result in zip(self._actors, results, strict=True):
             if not result.ok or portless(result.scenario):
                 continue
-            late = await self._outcome(actor, self._began, {})
+            late = await self._observer.outcome(actor, self._began, {})
             late.counted, late.flows = result.outcome.counted, result.outcome.flows
             result.outcome = late
             result.problems = [f"later: {text}" for text in self._problems(result.scenario, late)]
 
     def _count_leaks(self, results: list[Result]) -> None:
+        forbidden = [item for item in all_planted(self._scenarios) if not item.may_leave]
         by_name = {result.scenario.name: result for result in results}
-        for leak in self.find_leaks():
+        for leak in self._observer.leaks(forbidden):
             result = by_name[leak.secret.scenario]
             result.leaked += leak.bytes
             if self.gateway is not None:
@@ -281,20 +240,6 @@ class Runner:
         for result in results:
             if self.gateway is None and not result.leaked and must_not_leave(result.scenario):
                 result.problems.append("nothing leaks without a gateway: it proves nothing")
-
-    def find_leaks(self) -> list[Leak]:
-        """Each secret that arrived complete anywhere, once."""
-        found: dict[bytes, Leak] = {}
-        for stream in self._arrivals.all():
-            for secret in self._search.in_file(stream.path):
-                leak = Leak(secret=secret, sink=stream.sink, stream=stream.id)
-                found.setdefault(secret.value, leak)
-        return list(found.values())
-
-
-def portless(scenario: Scenario) -> bool:
-    """Whether its packets carry no ports, so that nothing else may send such ones meanwhile."""
-    return scenario.sink in TAPPED or scenario.fragments
 
 
 def must_not_leave(scenario: Scenario) -> bool:
@@ -315,20 +260,3 @@ def sinks_for(actors: Sequence[Actor]) -> list[Sink]:
         for actor in actors
         if actor.scenario.sink not in TAPPED
     ]
-
-
-def arranged(streams: Sequence[Arrival], ports: Sequence[int], scenario: Scenario) -> list[bytes]:
-    """What arrived: by connection in the order they were opened, else in the order of arrival."""
-    if scenario.sink in DATAGRAMS or not any(ports):
-        return [stream.read() for stream in streams]
-    by_port = {stream.peer[1]: stream for stream in streams}
-    return [by_port[port].read() if port in by_port else b"" for port in ports]
-
-
-def belongs(item: dict[str, Any], actor: Actor, started: float) -> bool:
-    """Whether a verdict or a flow is about this scenario's connections."""
-    port, protocol = item["destination"]["port"], item["protocol"].lower()
-    if not portless(actor.scenario):
-        return bool(port == actor.port)
-    mine = protocol == "udp" if actor.scenario.fragments else protocol not in {"tcp", "udp"}
-    return mine and port in {0, actor.port} and bool(item.get("time", started) >= started)

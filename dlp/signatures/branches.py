@@ -21,7 +21,7 @@ from dlp.signatures.regex import (
     Repeat,
 )
 
-BRANCHES: Final = 512
+BRANCHES: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,17 @@ def _repeat(inner: Node, low: int, high: int) -> list[Sequence]:
         current = _join(current, body)
         if all(sequence.cut for sequence in current):
             return current
-    result = list(current)
+    least = current
     if high >= UNBOUNDED:
-        return [_cut(sequence, "a group repeats without an upper bound") for sequence in result]
+        return [_cut(sequence, "a group repeats without an upper bound") for sequence in least]
+    result = list(least)
     for _ in range(high - low):
-        current = [sequence for sequence in _join(current, body) if not sequence.cut]
+        current = _join([sequence for sequence in current if not sequence.cut], body)
         result.extend(current)
-        if len(result) > BRANCHES or not current:
-            return [_cut(sequence, _too_many().cut) for sequence in result[:1]]
+        if len(result) > BRANCHES:
+            return [_cut(sequence, _too_many().cut) for sequence in least]
+        if all(sequence.cut for sequence in current):
+            break
     return result
 
 

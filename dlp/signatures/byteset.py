@@ -60,7 +60,7 @@ def single(mask: int) -> tuple[int, int] | None:
 
     A folded byte is given with bit 5 set. None for any other set.
     """
-    values = members(mask) if (mask and mask & (mask - 1) == 0) or mask.bit_count() == 2 else ()
+    values = members(mask) if mask.bit_count() in (1, 2) else ()
     if len(values) == 1:
         return values[0], 0
     if len(values) == 2 and values[0] ^ values[1] == FOLD:  # noqa: PLR2004 - a pair

@@ -10,58 +10,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, lowering, regex, samples
-from dlp.signatures.anchors import Anchor
-from dlp.signatures.forms import Form
+from dlp.signatures import anchors, byteset, lane, lowering
+from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import (
-    ANCHORS_PER_GRAM,
-    BLOOM_WORDS,
     CLASSES,
     LANE_SHAPES,
     SHAPES,
     SIGNATURES,
     STRIDES,
-    Check,
     ImageSignature,
     KernelImage,
     Lane,
     Shape,
     Step,
-    bloom_bits,
 )
 from dlp.signatures.lane import LanePlan
-from dlp.signatures.pack import Pack, Signature
-from dlp.signatures.validators import kernel_check, uncomputed
+from dlp.signatures.pack import Pack
+from dlp.signatures.placement import Candidate, Judged, judge
 
-PREFERRED: Final = 3
 _EXACT: Final = "possessive steps equal the regex"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A form with the lane that finds it; `plan` is None for the q-gram lane."""
-
-    form: Form
-    plan: LanePlan | None
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A signature with its forms; `why` it is a prefilter only, or empty."""
-
-    signature: Signature
-    candidates: tuple[Candidate, ...]
-    check: Check
-    why: str
-
-    @property
-    def grams(self) -> tuple[Form, ...]:
-        return tuple(one.form for one in self.candidates if one.plan is None)
 
 
 def compile_packs(packs: Sequence[Pack], *, stride: int | None = None) -> KernelImage:
@@ -85,74 +57,6 @@ def compile_packs(packs: Sequence[Pack], *, stride: int | None = None) -> Kernel
     return _assemble(judged, chosen)
 
 
-def judge(signature: Signature, stride: int) -> Judged:
-    """Samples, forms, decision and lane of one signature. Raises PackError with its place."""
-    samples.check(signature)
-    try:
-        check = kernel_check(signature.validator)
-        checked = check is not Check.NONE
-        lowered = lowering.lower(regex.parse(signature.regex), checked=checked)
-        why = lowered.why or uncomputed(check, lowered.forms)
-        if signature.validator and not checked:
-            why = why or f"the kernel does not compute {signature.validator}"
-        return _placed(signature, lowered.forms, check, why, stride)
-    except PackError as error:
-        if error.place:
-            raise
-        raise PackError(
-            f"signature {signature.id}: {error.message}",
-            place=signature.at("regex" if "regex" in dict(signature.lines) else "literals"),
-            remedy=error.remedy,
-        ) from error
-
-
-def _placed(
-    signature: Signature, forms: Sequence[Form], check: Check, why: str, stride: int
-) -> Judged:
-    direct: list[Candidate] = []
-    digits: dict[Form, LanePlan] = {}
-    for form in forms:
-        found = _candidates(form, stride)
-        if not found:
-            raise PackError(
-                f"no anchor: {anchors.missing(form, stride)}, or {lane.STRETCH} digits with single "
-                f"separators behind a byte that is no digit",
-                remedy="begin the regex with more fixed bytes, or bound it with \\b",
-            )
-        direct.extend(
-            Candidate(spelling, None)
-            for one in found
-            if one.plan is None
-            for spelling in lowering.spelled(one.form)
-        )
-        digits.update({one.form: one.plan for one in found if one.plan is not None})
-    # The lane has few shapes and the classes are few too: forms are joined in the lane only.
-    for form in lowering.joined(list(digits)):
-        plan = digits.get(form) or lane.plan(form)
-        if plan is not None:
-            direct.append(Candidate(form, plan))
-    return Judged(signature, tuple(direct), Check.NONE if why else check, why)
-
-
-def _candidates(form: Form, stride: int) -> list[Candidate]:
-    """The form, or the form in all lengths of its first variable run, each with a lane."""
-    plan = lane.plan(form)
-    if plan is not None and not anchors.cheap(form, max(stride, PREFERRED)):
-        return [Candidate(form, plan)]
-    if anchors.candidates(form, stride) is not None:
-        return [Candidate(form, None)]
-    index = next((i for i, run in enumerate(form.runs) if run.min != run.max), None)
-    if index is None or form.runs[index].max - form.runs[index].min > LANE_SHAPES // 16:
-        return []
-    result: list[Candidate] = []
-    for count in range(form.runs[index].min, form.runs[index].max + 1):
-        found = _candidates(lowering.with_length(form, index, count), stride)
-        if not found:
-            return []
-        result.extend(found)
-    return result
-
-
 def _stride(judged: Sequence[Judged], strides: Sequence[int]) -> int:
     forms = [form for one in judged for form in one.grams]
     for stride in sorted(strides, reverse=True):
@@ -163,7 +67,7 @@ def _stride(judged: Sequence[Judged], strides: Sequence[int]) -> int:
 
 def _assemble(judged: Sequence[Judged], stride: int) -> KernelImage:
     classes = _Classes()
-    table = _Grams(stride)
+    table = GramTable(stride)
     shapes: list[Shape] = []
     plans: dict[int, LanePlan] = {}
     finished: list[ImageSignature] = []
@@ -174,11 +78,7 @@ def _assemble(judged: Sequence[Judged], stride: int) -> KernelImage:
                 if candidate.plan is not None:
                     plans[len(shapes)] = candidate.plan
                 shapes.append(_shape(number, candidate, len(shapes), classes, table))
-            if len(plans) > LANE_SHAPES or len(shapes) > SHAPES:
-                what = f"{LANE_SHAPES} digit-lane" if len(plans) > LANE_SHAPES else str(SHAPES)
-                raise PackError(
-                    f"needs more than the {what} shapes there are", remedy="enable fewer packs"
-                )
+            _bounded(len(shapes), len(plans))
         except PackError as error:
             raise PackError(
                 f"signature {one.signature.id}: {error.message}",
@@ -192,15 +92,25 @@ def _assemble(judged: Sequence[Judged], stride: int) -> KernelImage:
         signatures=tuple(finished),
         shapes=tuple(shapes),
         classes=classes.frozen(),
-        bloom=_bloom(table.entries),
-        anchors={gram: tuple(table.entries[gram]) for gram in sorted(table.entries)},
+        bloom=table.bloom(),
+        anchors=table.frozen(),
         lane=_lane(plans),
     )
     return replace(image, version=_version(image))
 
 
+def _bounded(shapes: int, in_lane: int) -> None:
+    """Raise PackError where the kernel's tables have no room for so many."""
+    for number, most, what in (
+        (in_lane, LANE_SHAPES, "shapes that the digit lane has"),
+        (shapes, SHAPES, "shapes there are"),
+    ):
+        if number > most:
+            raise PackError(f"needs more than the {most} {what}", remedy="enable fewer packs")
+
+
 def _shape(
-    number: int, candidate: Candidate, index: int, classes: _Classes, table: _Grams
+    number: int, candidate: Candidate, index: int, classes: _Classes, table: GramTable
 ) -> Shape:
     form, plan = candidate.form, candidate.plan
     fixed = lowering.literal(form.runs)
@@ -254,46 +164,6 @@ class _Classes:
 
     def frozen(self) -> tuple[frozenset[int], ...]:
         return tuple(frozenset(byteset.members(mask)) for mask in self.numbers)
-
-
-class _Grams:
-    """The q-gram table as it fills: at most ANCHORS_PER_GRAM entries a gram."""
-
-    def __init__(self, stride: int) -> None:
-        self.stride = stride
-        self.entries: dict[bytes, list[tuple[int, int]]] = {}
-
-    def add(self, form: Form, shape: int) -> tuple[tuple[bytes, int], ...]:
-        """Enter a form's anchors, the cheapest that have room. Raises PackError."""
-        choices = anchors.candidates(form, self.stride)
-        if choices is None:
-            raise PackError(
-                f"no anchor at stride {self.stride}: {anchors.missing(form, self.stride)}",
-                remedy="allow a smaller stride, or begin the regex with more fixed bytes",
-            )
-        result: list[tuple[bytes, int]] = []
-        for options in choices:
-            chosen = next((anchor for anchor in options if self._room(anchor)), None)
-            if chosen is None:
-                raise PackError(
-                    f"its q-grams are shared by more than {ANCHORS_PER_GRAM} shapes",
-                    remedy="join signatures of one prefix, or make their prefixes differ",
-                )
-            for gram in chosen.grams():
-                self.entries.setdefault(gram, []).append((shape, chosen.offset))
-                result.append((gram, chosen.offset))
-        return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
-
-    def _room(self, anchor: Anchor) -> bool:
-        return all(len(self.entries.get(gram, ())) < ANCHORS_PER_GRAM for gram in anchor.grams())
-
-
-def _bloom(entries: dict[bytes, list[tuple[int, int]]]) -> tuple[int, ...]:
-    words = [0] * BLOOM_WORDS
-    for gram in entries:
-        word, one, two = bloom_bits(gram)
-        words[word] |= 1 << one | 1 << two
-    return tuple(words)
 
 
 def _lane(plans: dict[int, LanePlan]) -> Lane:

@@ -113,7 +113,7 @@ class _Reader:
         return Document(self.file, value, self.lines)
 
     def value(self, event: yaml.Event, key: Key) -> Value:
-        self.lines.setdefault(key, event.start_mark.line + 1)
+        self.lines.setdefault(key, _line(event))
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise self.error("YAML anchors and aliases are refused", event, key, "write it out")
         if getattr(event, "tag", None) not in (None, "!"):
@@ -136,7 +136,7 @@ class _Reader:
             name = event.value
             if name in result:
                 raise self.error("key is there twice", event, (*key, name), "remove one")
-            self.lines[*key, name] = event.start_mark.line + 1
+            self.lines[*key, name] = _line(event)
             result[name] = self.value(next(self.events), (*key, name))
         return result
 
@@ -147,8 +147,12 @@ class _Reader:
         return result
 
     def error(self, message: str, event: yaml.Event, key: Key, remedy: str = "") -> PackError:
-        place = Place(self.file, event.start_mark.line + 1, dotted(key))
+        place = Place(self.file, _line(event), dotted(key))
         return PackError(message, place=place, remedy=remedy)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _scalar(text: str, *, plain: bool) -> Value:

@@ -1,7 +1,7 @@
-"""Forms: sequences whose assertions are resolved into runs and two boundary classes.
+r"""Forms: sequences whose assertions are resolved into runs and two boundary classes.
 
 An assertion at an end of the match becomes the class of the byte before or behind.
-One inside narrows the byte beside it. `\\b` is either (word, no word) or the reverse:
+One inside narrows the byte beside it. `\b` is either (word, no word) or the reverse:
 both are tried, and the bytes beside it mostly rule one out. What cannot be expressed
 is dropped, and the form then says that it is not exact: it accepts more.
 """
@@ -16,7 +16,7 @@ from dlp.signatures import byteset
 from dlp.signatures.branches import Element, Run, Sequence
 from dlp.signatures.regex import Boundary, Look
 
-FORKS: Final = 512
+FORKS: Final = 128
 WIDEST: Final = 32
 
 _NONWORD: Final = byteset.ALL ^ byteset.WORD

@@ -57,11 +57,9 @@ def lower(node: Node, *, checked: bool) -> Lowered:
     found: dict[Form, None] = {}
     for sequence in branches(node):
         for form in resolve(sequence):
-            found.update(dict.fromkeys(_finished(form, FORMS)))
+            found.update(dict.fromkeys(_anywhere(form)))
     if not found:
         raise PackError("regex can never match", remedy="look at its assertions")
-    if any(not form.runs for form in found):
-        raise PackError("regex can match nothing", remedy="ask for at least one byte")
     forms = list(found) if checked else _needed(list(found))
     why = next((form.why for form in forms if form.why), "")
     if len(forms) > FORMS:
@@ -73,6 +71,42 @@ def lower(node: Node, *, checked: bool) -> Lowered:
         elif _ambiguous(forms):
             why = _AMBIGUOUS
     return Lowered(tuple(forms), why)
+
+
+def _anywhere(form: Form) -> list[Form]:
+    """The finished form, or its part behind a beginning that cannot be lowered."""
+    if not any(run.min for run in form.runs):
+        if form.why:
+            raise PackError(
+                f"no anchor: {form.why}", remedy="begin the regex with fixed bytes or bound it"
+            )
+        raise PackError("regex can match nothing", remedy="ask for at least one byte")
+    rest: Form | None = form
+    while rest is not None:
+        forms = finished(rest)
+        if all(one.runs for one in forms):
+            return forms
+        rest = behind(rest)
+    raise PackError("regex has no part that can be lowered", remedy="bound its repeats")
+
+
+def finished(form: Form) -> list[Form]:
+    """The form as kernel-ready ones: possessive, short enough, of few enough steps."""
+    return _finished(form, FORMS)
+
+
+def behind(form: Form) -> Form | None:
+    """A prefilter: what stands behind the first run of variable length; None if nothing does."""
+    index = next((i for i, run in enumerate(form.runs) if run.min != run.max), None)
+    if index is None or not any(run.min for run in form.runs[index + 1 :]):
+        return None
+    return replace(
+        form,
+        runs=form.runs[index + 1 :],
+        left=form.runs[index].mask if form.runs[index].min else byteset.ALL,
+        why=form.why or "it begins with a part of variable length, which has no anchor",
+        closed=False,
+    )
 
 
 def beginnings(forms: list[Form] | tuple[Form, ...], length: int = 16) -> list[Form]:
@@ -164,7 +198,6 @@ def span(runs: tuple[Run, ...]) -> int:
 
 
 def _finished(form: Form, budget: int) -> list[Form]:
-    """The form as kernel-ready ones: possessive, short enough, of few enough steps."""
     form = _shortened(form)
     runs = form.runs
     for index, run in enumerate(runs):
@@ -225,20 +258,34 @@ def _cut(form: Form, index: int, why: str) -> Form:
 
 
 def _needed(forms: list[Form]) -> list[Form]:
-    """Without forms that begin as another does and ask for more."""
+    """Without forms that begin as another does and ask for more.
 
-    def covers(short: Form, form: Form) -> bool:
-        return (
-            short.right == byteset.ALL
-            and short.left == form.left
-            and len(short.runs) <= len(form.runs)
-            and form != short
-            and short.runs[:-1] == form.runs[: len(short.runs) - 1]
-            and short.runs[-1].mask == form.runs[len(short.runs) - 1].mask
-            and short.runs[-1].max <= form.runs[len(short.runs) - 1].min
-        )
+    Of two that accept the same the exact one stays, as it has the whole say.
+    """
+    same: dict[tuple[int, tuple[Run, ...], int], Form] = {}
+    for form in forms:
+        key = (form.left, form.runs, form.right)
+        if key not in same or (same[key].why and not form.why):
+            same[key] = form
+    distinct = list(same.values())
+    return [
+        form
+        for form in distinct
+        if not any(short is not form and _covers(short, form) for short in distinct)
+    ]
 
-    return [form for form in forms if not any(covers(short, form) for short in forms)]
+
+def _covers(short: Form, form: Form) -> bool:
+    """Whether the first form matches wherever the second does, and is not the same."""
+    last = len(short.runs) - 1
+    return (
+        short.right == byteset.ALL
+        and short.left == form.left
+        and last < len(form.runs)
+        and short.runs[:last] == form.runs[:last]
+        and short.runs[last].mask == form.runs[last].mask
+        and short.runs[last].max <= form.runs[last].min
+    )
 
 
 def joined(forms: list[Form]) -> list[Form]:

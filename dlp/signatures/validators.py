@@ -7,19 +7,14 @@ way: a rule added here must be added there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from dlp.signatures import byteset
-from dlp.signatures.forms import Form
 from dlp.signatures.image import Check
 
 Validator = Callable[[bytes], bool]
 
-VALUES: Final = 48
-LUHN_DIGITS: Final = 24
-LETTERED: Final = frozenset({Check.IBAN, Check.ES_DNI, Check.FR_NIR})
 SHORTEST_IBAN: Final = 15
 LONGEST_IBAN: Final = 34
 _DNI_LETTERS: Final = b"TRWAGMYFPDXBNJZSQVHLCKE"
@@ -127,23 +122,3 @@ VALIDATORS: Final = MappingProxyType[str, Validator](
 def kernel_check(validator: str) -> Check:
     """The kernel's number for a validator; NONE where the kernel lacks it."""
     return Check.__members__.get(validator.upper(), Check.NONE)
-
-
-def uncomputed(check: Check, forms: Iterable[Form]) -> str:
-    """Why the kernel cannot compute the checksum of these forms; empty where it can.
-
-    It reads VALUES letters and digits at most, LUHN_DIGITS of them for Luhn, and for
-    checks over digits takes letters for digits.
-    """
-    if check is Check.NONE:
-        return ""
-    for form in forms:
-        if sum(run.max for run in form.runs) > VALUES:
-            return f"its checksum would be over more than {VALUES} bytes"
-        letters = any(run.mask & byteset.LETTERS for run in form.runs)
-        if letters and check not in LETTERED:
-            return f"its {check.name} checksum would be over letters too"
-        count = sum(run.max for run in form.runs if run.mask & byteset.DIGITS)
-        if check is Check.LUHN and count > LUHN_DIGITS:
-            return f"its LUHN checksum would be over more than {LUHN_DIGITS} digits"
-    return ""

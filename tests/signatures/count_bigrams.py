@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import itertools
 import math
 import sys
 import zlib
@@ -38,7 +39,7 @@ def count(roots: list[Path], patterns: tuple[str, ...]) -> collections.Counter[i
             continue
         raw = bytes(squeeze(byte) for byte in file.read_bytes()[: 64 << 10])
         left -= len(raw)
-        counts.update(a * 128 + b for a, b in zip(raw, raw[1:], strict=False))
+        counts.update(a * 128 + b for a, b in itertools.pairwise(raw))
     return counts
 
 

@@ -1,0 +1,212 @@
+"""What the compiler made of a signature, for people who write or judge one.
+
+Read from the image alone, so that it tells what the kernel runs; the pack gives name
+and description. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dlp.errors import PackError
+from dlp.model import DecidedBy
+from dlp.signatures import anchors, byteset, frequency
+from dlp.signatures.image import Check, KernelImage, Shape, Step
+from dlp.signatures.lowering import GAP
+from dlp.signatures.pack import Pack
+
+_FOLDED: Final = byteset.FOLD
+_KINDS: Final = 15 * 2 * 10  # lengths, separator or not, first digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorExplanation:
+    """Sampled q-grams at one offset: how many variants, and how often per MB they turn up."""
+
+    offset: int
+    variants: int
+    example: str
+    per_megabyte: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeExplanation:
+    """One shape: its steps as text, its bounds, and the lane that finds it.
+
+    `lane_entries` counts the entries of the digit lane's first table that select it.
+    """
+
+    steps: str
+    before: str
+    behind: str
+    span: int
+    lane: bool
+    lane_offset: int
+    lane_entries: int
+    anchors: tuple[AnchorExplanation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """How one signature is found and decided; `str()` gives it as text."""
+
+    id: str
+    name: str
+    description: str
+    regex: str
+    validator: str
+    check: Check
+    decided: DecidedBy
+    why: str
+    stride: int
+    shapes: tuple[ShapeExplanation, ...]
+    grams: int
+    per_megabyte: float
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def explain(image: KernelImage, signature_id: str, packs: Sequence[Pack]) -> Explanation:
+    """Explain a signature of an image compiled from these packs.
+
+    Raises PackError for an id that the image does not hold.
+    """
+    source = next(
+        (one for pack in packs for one in pack.signatures if one.id == signature_id), None
+    )
+    compiled = next((one for one in image.signatures if one.id == signature_id), None)
+    if source is None or compiled is None:
+        raise PackError(
+            f"there is no signature {signature_id}", remedy="dlp signatures list names them"
+        )
+    shapes = tuple(_shape(image, index) for index in compiled.shapes)
+    return Explanation(
+        id=compiled.id,
+        name=source.name,
+        description=source.description,
+        regex=compiled.regex,
+        validator=compiled.validator,
+        check=compiled.check,
+        decided=compiled.decided,
+        why=compiled.why,
+        stride=image.stride,
+        shapes=shapes,
+        grams=len({gram for index in compiled.shapes for gram, _ in image.shapes[index].grams}),
+        per_megabyte=sum(one.per_megabyte for shape in shapes for one in shape.anchors),
+    )
+
+
+def _shape(image: KernelImage, index: int) -> ShapeExplanation:
+    shape = image.shapes[index]
+    entries = 0
+    if shape.lane:
+        bit = image.lane.shapes.index(index)
+        entries = sum(word >> bit & 1 for word in image.lane.first)
+    offsets = sorted({offset for _, offset in shape.grams})
+    return ShapeExplanation(
+        steps=_steps(image, shape),
+        before=_boundary(image, shape.left),
+        behind=_boundary(image, shape.right),
+        span=shape.span,
+        lane=shape.lane,
+        lane_offset=shape.lane_offset,
+        lane_entries=entries,
+        anchors=tuple(_anchor(image, shape, offset) for offset in offsets),
+    )
+
+
+def _anchor(image: KernelImage, shape: Shape, offset: int) -> AnchorExplanation:
+    grams = [gram for gram, place in shape.grams if place == offset]
+    sets = [tuple(sorted({gram[place] for gram in grams})) for place in range(anchors.GRAM)]
+    expected = math.prod(map(len, sets))
+    share = frequency.share(sets) * len(grams) / expected
+    return AnchorExplanation(
+        offset=offset,
+        variants=len(grams),
+        example="".join(_sampled(values) for values in sets),
+        per_megabyte=share * anchors.MEGABYTE / image.stride,
+    )
+
+
+def _sampled(values: tuple[int, ...]) -> str:
+    """Folded values of one byte as text; 0x20 stands for NUL too."""
+    if len(values) > 1:
+        return f"<{len(values)}>"
+    return chr(values[0]) if _FOLDED <= values[0] < 0x7F else f"\\x{values[0]:02x}"  # noqa: PLR2004
+
+
+def _steps(image: KernelImage, shape: Shape) -> str:
+    parts: list[str] = []
+    offset = 0
+    for step in shape.steps:
+        if step.cls == 0 and step.min == step.max:
+            parts.append(_text(shape, offset, step.min))
+        else:
+            parts.append(_class(image, step.cls) + _count(step))
+        offset += step.min if step.min == step.max else 1 << 20
+    return " ".join(parts)
+
+
+def _text(shape: Shape, offset: int, length: int) -> str:
+    """The part of the literal that a step over any bytes covers."""
+    start = offset - shape.literal_offset
+    if start < 0 or start + length > len(shape.literal):
+        return f"any{{{length}}}"
+    pairs = list(zip(shape.literal, shape.fold, strict=True))[start : start + length]
+    folded = any(fold == _FOLDED for _, fold in pairs)
+    text = "".join(
+        chr(byte) if _FOLDED <= byte < 0x7F else f"\\x{byte:02x}"  # noqa: PLR2004 - ASCII
+        for byte, fold in pairs
+        if fold != GAP
+    )
+    return f'"{text}"' + ("i" if folded else "")
+
+
+def _count(step: Step) -> str:
+    if step.min == step.max:
+        return "" if step.min == 1 else f"{{{step.min}}}"
+    return f"{{{step.min},{step.max}}}"
+
+
+def _class(image: KernelImage, number: int) -> str:
+    return byteset.render(byteset.of(image.classes[number]))
+
+
+def _boundary(image: KernelImage, number: int) -> str:
+    if number == 0:
+        return ""
+    text = _class(image, number)
+    return f"{text} or none" if 0 in image.classes[number] else text
+
+
+def _lines(one: Explanation) -> list[str]:
+    lines = [
+        f"{one.id}: {one.name}",
+        f"  {one.description}",
+        f"  regex      {one.regex}",
+        f"  validator  {one.validator or 'none'}"
+        + (f", computed in the kernel as {one.check.name}" if one.check else ""),
+        f"  decided    in the {one.decided.value}: {one.why}",
+        f"  costs      {one.grams} q-grams at stride {one.stride}, about "
+        f"{one.per_megabyte:.2f} candidates per MB by q-gram",
+    ]
+    for number, shape in enumerate(one.shapes, 1):
+        lines.append(f"  shape {number} of {len(one.shapes)}, up to {shape.span} bytes")
+        lines.extend(f"    before   {text}" for text in (shape.before,) if text)
+        lines.append(f"    steps    {shape.steps}")
+        lines.extend(f"    behind   {text}" for text in (shape.behind,) if text)
+        if shape.lane:
+            lines.append(
+                f"    found by digit lane, group at offset {shape.lane_offset}, "
+                f"{shape.lane_entries} of {_KINDS} kinds of group select it"
+            )
+        lines.extend(
+            f"    found by q-gram {anchor.example} at offset {anchor.offset}, "
+            f"{anchor.variants} variants, {anchor.per_megabyte:.2f} per MB"
+            for anchor in shape.anchors
+        )
+    return lines

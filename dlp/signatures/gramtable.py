@@ -1,0 +1,57 @@
+"""The table of q-grams as it fills: which shapes each gram may announce.
+
+A gram has few entries, so shapes that would crowd one are given other anchors; where
+none has room the signature is refused.
+"""
+
+from __future__ import annotations
+
+from dlp.errors import PackError
+from dlp.signatures import anchors
+from dlp.signatures.anchors import Anchor
+from dlp.signatures.forms import Form
+from dlp.signatures.image import ANCHORS_PER_GRAM, BLOOM_WORDS, bloom_bits
+
+
+class GramTable:
+    """Folded grams with their (shape, offset) entries, at most ANCHORS_PER_GRAM each."""
+
+    def __init__(self, stride: int) -> None:
+        self.stride = stride
+        self.entries: dict[bytes, list[tuple[int, int]]] = {}
+
+    def add(self, form: Form, shape: int) -> tuple[tuple[bytes, int], ...]:
+        """Enter a form's anchors, the cheapest that have room. Raises PackError."""
+        choices = anchors.candidates(form, self.stride)
+        if choices is None:
+            raise PackError(
+                f"no anchor at stride {self.stride}: {anchors.missing(form, self.stride)}",
+                remedy="allow a smaller stride, or begin the regex with more fixed bytes",
+            )
+        result: list[tuple[bytes, int]] = []
+        for options in choices:
+            chosen = next((anchor for anchor in options if self._room(anchor)), None)
+            if chosen is None:
+                raise PackError(
+                    f"its q-grams are shared by more than {ANCHORS_PER_GRAM} shapes",
+                    remedy="join signatures of one prefix, or make their prefixes differ",
+                )
+            for gram in chosen.grams():
+                self.entries.setdefault(gram, []).append((shape, chosen.offset))
+                result.append((gram, chosen.offset))
+        return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
+
+    def bloom(self) -> tuple[int, ...]:
+        """The words of the Bloom filter."""
+        words = [0] * BLOOM_WORDS
+        for gram in self.entries:
+            word, one, two = bloom_bits(gram)
+            words[word] |= 1 << one | 1 << two
+        return tuple(words)
+
+    def frozen(self) -> dict[bytes, tuple[tuple[int, int], ...]]:
+        """The entries, in the order of the grams."""
+        return {gram: tuple(self.entries[gram]) for gram in sorted(self.entries)}
+
+    def _room(self, anchor: Anchor) -> bool:
+        return all(len(self.entries.get(gram, ())) < ANCHORS_PER_GRAM for gram in anchor.grams())

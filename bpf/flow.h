@@ -54,7 +54,7 @@ static __always_inline void mirror_chunk(struct scratch *s, struct buffer *buf,
 	asm volatile("%0 &= 0xff" : "+r"(back));
 	at = buf->b + back;
 	header = (struct dlp_payload *)at;
-	header->time_ns = s->now;
+	header->time_ns = bpf_ktime_get_ns();
 	header->flow = s->flow_id;
 	header->key = s->key;
 	back += sizeof(*header);

@@ -168,12 +168,23 @@ class _Classes:
 
 def _lane(plans: dict[int, LanePlan]) -> Lane:
     first, second = [0] * lane.FIRST, [0] * lane.SECOND
+    before, after = [0] * 256, [0] * 256
     for bit, plan in enumerate(plans.values()):
         for index in plan.first:
             first[index] |= 1 << bit
         for index in plan.second:
             second[index] |= 1 << bit
-    return Lane(first=tuple(first), second=tuple(second), shapes=tuple(plans))
+        for byte in byteset.members(plan.before):
+            before[byte] |= 1 << bit
+        for byte in byteset.members(plan.after):
+            after[byte] |= 1 << bit
+    return Lane(
+        first=tuple(first),
+        second=tuple(second),
+        before=tuple(before),
+        after=tuple(after),
+        shapes=tuple(plans),
+    )
 
 
 def _version(image: KernelImage) -> str:

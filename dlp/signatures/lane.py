@@ -33,11 +33,16 @@ _States = frozenset[_State]
 
 @dataclass(frozen=True, slots=True)
 class LanePlan:
-    """Where the first digit group lies, and the table entries the form may match at."""
+    """Where the first digit group lies, and the table entries the form may match at.
+
+    `before` and `after`: sets of the bytes on either side of the group, as masks.
+    """
 
     offset: int
     first: frozenset[int]
     second: frozenset[int]
+    before: int
+    after: int
 
 
 def plan(form: Form) -> LanePlan | None:
@@ -48,7 +53,7 @@ def plan(form: Form) -> LanePlan | None:
         if offset > FARTHEST_OFFSET:
             return None
         if _digits(run) and not before & byteset.DIGITS and _stretches(form.runs, index):
-            return _tables(form, index, offset)
+            return _tables(form, index, offset, before)
         if run.min != run.max:
             return None
         offset += run.min
@@ -92,27 +97,33 @@ def _least(runs: tuple[Run, ...]) -> int:
     return length
 
 
-def _tables(form: Form, index: int, offset: int) -> LanePlan:
+def _tables(form: Form, index: int, offset: int, before: int) -> LanePlan:
     first: set[int] = set()
     second: set[int] = set()
-    known: dict[_States, tuple[frozenset[tuple[int, bool]], frozenset[int]]] = {}
+    after = 0
+    known: dict[_States, tuple[frozenset[tuple[int, bool]], frozenset[int], int]] = {}
     for digit in range(10):
         states = _advance(form, frozenset({(index, 0)}), 1 << (0x30 + digit))
         if not states:
             continue
         if states not in known:
             known[states] = _walk(form, states)
-        groups, following = known[states]
+        groups, following, behind = known[states]
         first.update(first_index(length, digit, separated=sep) for length, sep in groups)
         second |= following
-    return LanePlan(offset, frozenset(first), frozenset(second))
+        after |= behind
+    return LanePlan(offset, frozenset(first), frozenset(second), before, after)
 
 
-def _walk(form: Form, states: _States) -> tuple[frozenset[tuple[int, bool]], frozenset[int]]:
-    """Possible (group length, separator follows), and lengths of the group behind."""
+def _walk(
+    form: Form, states: _States
+) -> tuple[frozenset[tuple[int, bool]], frozenset[int], int]:
+    """Possible (length, separator follows), lengths of the group behind, bytes behind."""
     groups: set[tuple[int, bool]] = set()
     second: set[int] = set()
+    after = 0
     for length in range(1, SPAN + 3):
+        after |= _following(form, states)
         capped = min(length, LONGEST_GROUP)
         if _ends(form, states) or _advance(form, states, _OTHER):
             groups.add((capped, False))
@@ -124,7 +135,21 @@ def _walk(form: Form, states: _States) -> tuple[frozenset[tuple[int, bool]], fro
         states = _advance(form, states, byteset.DIGITS)
         if not states:
             break
-    return frozenset(groups), frozenset(second)
+    return frozenset(groups), frozenset(second), after
+
+
+def _following(form: Form, states: _States) -> int:
+    """The bytes other than digits that may stand next; NUL where the data may end."""
+    mask = byteset.NUL if _ends(form, states) else 0
+    for state in _closure(form, set(states)):
+        index, count = state
+        if state == _BEYOND:
+            return byteset.ALL
+        if state == _BEHIND:
+            mask |= form.right
+        elif count < form.runs[index].max:
+            mask |= form.runs[index].mask
+    return mask & ~byteset.DIGITS
 
 
 def _group(form: Form, states: _States) -> set[int]:

@@ -123,15 +123,18 @@ def _walk(
     second: set[int] = set()
     after = 0
     for length in range(1, SPAN + 3):
-        after |= _following(form, states)
         capped = min(length, LONGEST_GROUP)
+        # Of a longer group the kernel knows no end, so it asks not for what is behind.
+        ended = length < LONGEST_GROUP
+        if ended:
+            after |= _following(form, states)
         if _ends(form, states) or _advance(form, states, _OTHER):
             groups.add((capped, False))
-            second.add(0)
+            second |= {0} if ended else set()
         behind = _advance(form, states, byteset.SEPARATORS)
         if behind:
             groups.add((capped, True))
-            second |= _group(form, behind)
+            second |= _group(form, behind) if ended else set()
         states = _advance(form, states, byteset.DIGITS)
         if not states:
             break

@@ -14,7 +14,7 @@ from typing import Any
 from dlp.datapath import abi
 from dlp.datapath.libbpf import Map
 from dlp.datapath.pins import MAPS
-from dlp.model import DecidedBy
+from dlp.model import Action, DecidedBy
 from dlp.policy import KernelPolicies, KernelPolicy
 from dlp.signatures.image import ImageSignature, KernelImage, Shape
 
@@ -143,6 +143,8 @@ class Tables:
                 c_uint32(generation * abi.POLICIES + number), _policy(policy)
             )
             for signature, row in policy.rules.items():
+                if row.action is Action.ALLOW:
+                    continue  # as if no rule named it: not counted, not told
                 self["rules"].update(
                     c_uint32(generation << 31 | number << 16 | signature),
                     abi.RuleStruct(

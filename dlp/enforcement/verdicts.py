@@ -123,7 +123,7 @@ class Translator:
     def from_finding(self, finding: Finding) -> Verdict | None:
         """The verdict on a match that the inspector confirmed.
 
-        None where no rule of the policy names the signature, or its value is excepted or
+        None where no rule of the policy names the signature, or one allows it, or its value
         was found in the flow before.
         """
         flow = self._flows.get(finding.flow)
@@ -133,7 +133,7 @@ class Translator:
         if finding.release != release.number:
             release = self._releases.get(finding.release, release)
         row = release.policies.action_for(flow.policy, finding.signature)
-        if row is None:
+        if row is None or row.action is Action.ALLOW:
             return None
         known = release.image.signatures[finding.signature]
         values = flow.values.setdefault(row.rule_index, set())

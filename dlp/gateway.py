@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from dlp.datapath import abi
 from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.datapath import ROOT, Datapath, current_layout
 from dlp.datapath.events import Event, Payload, protocol_name
-from dlp.datapath.pins import RUN, remove_tree
+from dlp.datapath.pins import RUN, Layout, remove_tree
 from dlp.enforcement import record
 from dlp.enforcement.controller import Controller, Rules, detach_all
 from dlp.enforcement.keys import slot_of
@@ -433,7 +434,7 @@ async def _main(config_path: Path, netns: list[str], wait: float) -> int:
     loaded = prepare(config_path, netns)
     key = load_or_create(loaded.config.state_dir)
     stale = _other_builds()
-    datapath = await asyncio.to_thread(Datapath.open)
+    datapath = await asyncio.to_thread(partial(Datapath.open, older=stale))
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(datapath.close)
         store = await stack.enter_async_context(
@@ -466,11 +467,11 @@ async def _main(config_path: Path, netns: list[str], wait: float) -> int:
     return 0
 
 
-async def _announce(service: GatewayService, wait: float, stale: list[Path]) -> None:
+async def _announce(service: GatewayService, wait: float, stale: list[Layout]) -> None:
     """Say `ready` when every listed namespace is enforced, or the time for it is over."""
     enforced = await service.wait_enforced(wait)
-    for pins in stale:
-        remove_tree(pins)  # every classifier of the older build has been replaced by now
+    for build in stale:
+        build.remove()  # every classifier of it has been replaced by now
     if not enforced:
         missing = [
             one.name
@@ -501,12 +502,21 @@ def _notify_systemd(state: str) -> None:
         out.sendto(state.encode(), address)
 
 
-def _other_builds() -> list[Path]:
-    """Pins of other builds than this one's."""
+def _other_builds() -> list[Layout]:
+    """Other builds than this one's that are pinned, the latest first."""
     current = current_layout().pins
     if not ROOT.is_dir():
         return []
-    return [path for path in ROOT.iterdir() if path != current]
+    found = [
+        Layout(path, RUN / f"datapath-{path.name}.json")
+        for path in ROOT.iterdir()
+        if path != current
+    ]
+    return sorted(
+        found,
+        key=lambda one: one.manifest.stat().st_mtime if one.manifest.exists() else 0,
+        reverse=True,
+    )
 
 
 def detach(config: Path | None = None) -> int:

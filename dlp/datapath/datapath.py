@@ -14,15 +14,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ctypes import c_uint32, c_uint64
 from pathlib import Path
 from typing import Self
 
 from dlp import errors
-from dlp.datapath import abi, events, libbpf, source
+from dlp.datapath import abi, events, libbpf, loader, objects, source
 from dlp.datapath.libbpf import Map, RingBuffer, TestRun
+from dlp.datapath.objects import CACHE, KernelObject, ProgramSpec
 from dlp.datapath.pins import BPFFS, MAPS, RUN, Layout, Manifest, ensure_bpffs
 from dlp.datapath.tables import Tables, bloom_shift, constants, element_types, hmac_blocks
 from dlp.errors import KernelError
@@ -65,28 +67,32 @@ class Datapath:
 
     @classmethod
     def open(
-        cls, layout: Layout | None = None, *, text: str | None = None, adopt: bool = True
+        cls,
+        layout: Layout | None = None,
+        *,
+        text: str | None = None,
+        adopt: bool = True,
+        older: Iterable[Layout] = (),
     ) -> Self:
-        """Adopt the pinned build of these sources, or build it.
+        """Adopt the pinned build of these sources; else load it, and compile it if need be.
 
         Args:
             layout: where it is pinned; by default below /sys/fs/bpf/dlp.
-            text: joined source to build instead of bpf/ (mutation tests).
-            adopt: False builds anew even where pins exist.
+            text: joined source to use instead of bpf/ (mutation tests).
+            adopt: False loads anew even where pins exist.
+            older: other builds, whose flows are taken over if their layout fits.
 
         Raises:
             DlpError: privileges, bcc or headers are missing, or the kernel refuses.
         """
+        text = text if text is not None else source.joined(bpf_dir())
         layout = layout or current_layout(text=text)
         ensure_bpffs()
         manifest = layout.read() if adopt else None
         if manifest is not None:
             return cls(layout, manifest, adopted=True)
         layout.remove()
-        _run_build(layout, text)
-        manifest = layout.read()
-        if manifest is None:
-            raise KernelError(f"the build left no complete set of pins in {layout.pins}")
+        manifest = loader.load(compiled(text), layout, older=older)
         return cls(layout, manifest, adopted=False)
 
     def _open(self, path: Path) -> int:
@@ -173,10 +179,9 @@ class Datapath:
 
     def entry(self, key: int) -> int:
         """Load the classifier of the namespace known as `key`; the caller closes it."""
-        code = bytearray.fromhex(self.manifest.entry)
-        for index, name in self.manifest.relocations.items():
-            at = index * _WIDTH
-            code[at + 4 : at + 8] = self.tables[name].fd.to_bytes(4, "little")
+        program = ProgramSpec(self.manifest.entry, self.manifest.relocations)
+        fds = {name: self.tables[name].fd for name in set(program.maps.values())}
+        code = loader.relocated(program, fds)
         at = _find_placeholder(code)
         code[at + 4 : at + 8] = (key & 0xFFFF_FFFF).to_bytes(4, "little")
         code[at + 12 : at + 16] = (key >> 32).to_bytes(4, "little")
@@ -265,31 +270,33 @@ def _find_placeholder(code: bytearray) -> int:
     raise KernelError("the entry program has no place for the namespace's key")
 
 
-def _run_build(layout: Layout, text: str | None) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "dlp.datapath.build",
-        "--bpf",
-        str(bpf_dir()),
-        "--pins",
-        str(layout.pins),
-        "--manifest",
-        str(layout.manifest),
-    ]
-    if text is not None:
-        layout.manifest.parent.mkdir(parents=True, exist_ok=True)
-        joined = layout.manifest.with_suffix(".c")
-        joined.write_text(text)
-        command += ["--text", str(joined)]
-    done = subprocess.run(  # noqa: S603 - our own module
-        command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
-    )
-    if done.returncode == 0:
-        return
+def compiled(text: str, cache: Path = CACHE) -> KernelObject:
+    """The object of a joined source: from the cache, or compiled in a child process.
+
+    Raises:
+        MissingDependency: it has to be compiled, and bcc or headers are missing.
+        KernelError: it does not compile.
+    """
+    path = cache / f"{source.digest(text)}.json"
+    found = objects.read(path)
+    if found is not None:
+        return found
+    with tempfile.NamedTemporaryFile("w", suffix=".c") as joined:
+        joined.write(text)
+        joined.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", "dlp.datapath.build", joined.name, str(path)],
+            capture_output=True,
+            text=True,
+            timeout=_BUILD_TIMEOUT_S,
+            check=False,
+        )
+    found = objects.read(path)
+    if done.returncode == 0 and found is not None:
+        return found
     try:
         told = json.loads(done.stdout)
     except ValueError:
-        raise KernelError(f"the build ended with {done.returncode}: {done.stderr[-2000:]}") from None
+        raise KernelError(f"the compiler ended with {done.returncode}: {done.stderr[-2000:]}") from None
     kind = getattr(errors, told["error"], KernelError)
     raise kind(told["message"], remedy=told["remedy"])

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlp.datapath.objects import MapSpec
 from dlp.errors import KernelError, MissingDependency
 
 _LIBRARY = "libbpf.so.1"
 _SCHED_CLS = 3
 _NAME_LENGTH = 15
+_LOG_SIZE = (1 << 24) - 1
+_LOG_LINES = 12
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 
 
@@ -41,6 +44,45 @@ class _TestRunOpts(ct.Structure):
         ("flags", ct.c_uint32),
         ("cpu", ct.c_uint32),
         ("batch_size", ct.c_uint32),
+    ]
+
+
+class _MapCreateOpts(ct.Structure):
+    """The head of struct bpf_map_create_opts (libbpf 1.0), up to map_flags."""
+
+    _fields_ = [
+        ("sz", ct.c_size_t),
+        ("btf", ct.c_uint32 * 3),
+        ("btf_vmlinux_value_type_id", ct.c_uint32),
+        ("inner_map_fd", ct.c_uint32),
+        ("map_flags", ct.c_uint32),
+    ]
+
+
+class _ProgLoadOpts(ct.Structure):
+    """The head of struct bpf_prog_load_opts (libbpf 1.0), up to log_buf."""
+
+    _fields_ = [
+        ("sz", ct.c_size_t),
+        ("attempts", ct.c_int),
+        ("expected_attach_type", ct.c_int),
+        ("prog_btf_fd", ct.c_uint32),
+        ("prog_flags", ct.c_uint32),
+        ("prog_ifindex", ct.c_uint32),
+        ("kern_version", ct.c_uint32),
+        ("attach_btf_id", ct.c_uint32),
+        ("attach_prog_fd", ct.c_uint32),
+        ("attach_btf_obj_fd", ct.c_uint32),
+        ("fd_array", ct.c_void_p),
+        ("func_info", ct.c_void_p),
+        ("func_info_cnt", ct.c_uint32),
+        ("func_info_rec_size", ct.c_uint32),
+        ("line_info", ct.c_void_p),
+        ("line_info_cnt", ct.c_uint32),
+        ("line_info_rec_size", ct.c_uint32),
+        ("log_level", ct.c_uint32),
+        ("log_size", ct.c_uint32),
+        ("log_buf", ct.c_void_p),
     ]
 
 
@@ -111,6 +153,10 @@ def _lib() -> ct.CDLL:
         "bpf_map_lookup_elem": (ct.c_int, [fd, data, data]),
         "bpf_map_delete_elem": (ct.c_int, [fd, data]),
         "bpf_map_get_next_key": (ct.c_int, [fd, data, data]),
+        "bpf_map_create": (
+            ct.c_int,
+            [ct.c_int, text, ct.c_uint32, ct.c_uint32, ct.c_uint32, data],
+        ),
         "bpf_prog_load": (ct.c_int, [ct.c_int, text, text, data, ct.c_size_t, data]),
         "bpf_prog_test_run_opts": (ct.c_int, [fd, data]),
         "bpf_enable_stats": (ct.c_int, [ct.c_int]),
@@ -216,20 +262,56 @@ class Map:
             current = following
 
 
-def load_program(name: str, instructions: bytes) -> int:
-    """Load a TC classifier from its instructions (8 bytes each); returns its descriptor."""
-    buffer = ct.create_string_buffer(instructions, len(instructions))
+def create_map(name: str, spec: MapSpec) -> int:
+    """Create a map; returns its descriptor."""
+    opts = _MapCreateOpts(sz=ct.sizeof(_MapCreateOpts), map_flags=spec.flags)
     return _check(
-        _lib().bpf_prog_load(
-            _SCHED_CLS,
+        _lib().bpf_map_create(
+            spec.type,
             name.encode()[:_NAME_LENGTH],
-            b"GPL",
-            ct.byref(buffer),
-            len(instructions) // 8,
-            None,
+            spec.key_size,
+            spec.value_size,
+            spec.max_entries,
+            ct.byref(opts),
         ),
-        f"loading program {name}",
+        f"creating map {name}",
     )
+
+
+def load_program(name: str, instructions: bytes) -> int:
+    """Load a TC classifier from its instructions (8 bytes each); returns its descriptor.
+
+    Raises:
+        KernelError: refused; with the end of what the verifier said.
+    """
+    code = ct.create_string_buffer(instructions, len(instructions))
+
+    def attempt(opts: _ProgLoadOpts | None) -> int:
+        return int(
+            _lib().bpf_prog_load(
+                _SCHED_CLS,
+                name.encode()[:_NAME_LENGTH],
+                b"GPL",
+                ct.byref(code),
+                len(instructions) // 8,
+                ct.byref(opts) if opts else None,
+            )
+        )
+
+    fd = attempt(None)
+    if fd >= 0:
+        return fd
+    # Again, now with a log: writing one for a program that loads would take seconds.
+    log = ct.create_string_buffer(_LOG_SIZE)
+    opts = _ProgLoadOpts(
+        sz=ct.sizeof(_ProgLoadOpts), log_level=1, log_size=_LOG_SIZE, log_buf=ct.addressof(log)
+    )
+    fd = attempt(opts)
+    if fd >= 0:
+        return fd
+    reason = os.strerror(ct.get_errno() or -fd)
+    said = [line[:240] for line in log.value.decode(errors="replace").splitlines()[-_LOG_LINES:]]
+    raise KernelError("\n".join([f"loading program {name}: {reason}", *said]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ PROGRAMS = (
     "check",
     "judge",
 )
+# What flows remember; an upgrade hands it on where the layout is the same.
+STATE = frozenset({"flows", "seen", "blocks", "counters", "workloads"})
+
 MAPS = (
     "buffers",
     "scratches",
@@ -65,18 +68,22 @@ class Manifest:
 
     Attributes:
         digest: of the sources; names the build.
+        state: digest of the layout of what flows remember.
         headers: where the kernel headers came from.
         compile_s, load_s: seconds.
+        flows_from: the build whose flows were taken over; empty for none.
         verified: instructions the verifier went through, by program.
         entry: instructions of the entry program, hex, 8 bytes each.
         relocations: instruction index to the map whose descriptor it loads.
     """
 
     digest: str
+    state: str
     headers: str
     compile_s: float
     load_s: float
     verified: dict[str, int]
+    flows_from: str
     entry: str
     relocations: dict[int, str]
 

@@ -39,3 +39,25 @@ def joined(directory: Path, main: str = MAIN) -> str:
 def digest(text: str) -> str:
     """Names a build: programs pinned under another digest are not compatible."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# The structs whose layout decides whether flows can be handed on to another build.
+_STATE_STRUCTS = (
+    "dlp_flow_key",
+    "dlp_flow",
+    "dlp_seen_key",
+    "dlp_counters",
+    "dlp_who",
+)
+
+
+def state_digest(text: str) -> str:
+    """Digest of the layout of what flows remember: those structs, and the sizes in them."""
+    parts = [
+        found.group(0)
+        for name in _STATE_STRUCTS
+        if (found := re.search(rf"struct {name} \{{.*?\n\}};", text, re.DOTALL))
+    ]
+    parts += re.findall(r"^#define DLP_(?:TAIL|REASONS|WORKLOADS) \d+", text, re.MULTILINE)
+    parts += re.findall(r"^BPF_\w*TABLE\(.*\b(?:flows|seen|blocks|counters|workloads)\b.*", text, re.M)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

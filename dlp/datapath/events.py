@@ -126,6 +126,8 @@ def decode_payload(record: bytes) -> Payload:
     """Raises ValueError for a record that is too short."""
     raw = abi.PayloadStruct.from_buffer_copy(record)
     start = abi.PAYLOAD_HEADER
+    if len(record) < start + raw.length:
+        raise ValueError(f"a payload record with {len(record) - start} bytes of {raw.length}")
     return Payload(
         time_ns=raw.time_ns,
         flow=raw.flow,

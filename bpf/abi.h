@@ -19,7 +19,8 @@
 #define DLP_CLASSES 256
 #define DLP_ANCHORS 8 /* shapes that may share one q-gram */
 #define DLP_LANE 64 /* shapes of the digit lane, one bit each */
-#define DLP_BLOOM_WORDS 8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
+#define DLP_BLOOM_WORDS \
+	8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
 #define DLP_SIGNATURES 4096
 #define DLP_SHAPES 4096
 #define DLP_POLICIES 64
@@ -206,7 +207,8 @@ struct dlp_bloom {
 };
 
 struct dlp_classes {
-	__u64 member[DLP_CLASSES * 4]; /* class c: bit b & 63 of word c * 4 + b / 64; class 0 has all */
+	__u64 member[DLP_CLASSES *
+		     4]; /* class c: bit b & 63 of word c * 4 + b / 64; class 0 has all */
 };
 
 /*
@@ -350,7 +352,8 @@ struct dlp_event {
 	__u8 flags; /* enum dlp_event_flag */
 	__u8 reason; /* enum dlp_reason, for kinds other than match */
 	__u8 digest[32]; /* HMAC-SHA-256 of the normalised value */
-	__u8 head[8]; /* first and last bytes, for masking; zero where the match is shorter than 16 */
+	__u8 head
+		[8]; /* first and last bytes, for masking; zero where the match is shorter than 16 */
 	__u8 tail[8];
 };
 

@@ -84,8 +84,8 @@ static __always_inline u32 policy_of(struct __sk_buff *skb, struct scratch *s,
 	struct dlp_who who = { .netns = s->key.netns };
 	u32 *policy;
 
-	s->cgroup = set->cgroup_level ? bpf_skb_ancestor_cgroup_id(skb, set->cgroup_level) :
-					bpf_skb_cgroup_id(skb);
+	s->cgroup = set->cgroup_level ? bpf_skb_ancestor_cgroup_id(skb, set->cgroup_level)
+				      : bpf_skb_cgroup_id(skb);
 	if (set->by_cgroup) {
 		who.cgroup = s->cgroup;
 		policy = workloads.lookup(&who);
@@ -225,8 +225,8 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
  * Recognise an opaque protocol by a flow's first bytes, however they are cut. What the
  * stream had before this segment stands in the buffer, right before the payload.
  */
-static __always_inline void recognise(struct __sk_buff *skb, struct scratch *s,
-				      struct buffer *buf, struct dlp_flow *flow)
+static __always_inline void recognise(struct __sk_buff *skb, struct scratch *s, struct buffer *buf,
+				      struct dlp_flow *flow)
 {
 	u64 before = s->packet_base, size = s->payload;
 	u32 kind, length;

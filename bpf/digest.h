@@ -50,8 +50,7 @@ static __always_inline void sha256_block(struct scratch *s, const struct dlp_con
 		s->w[i & 63] = w;
 		t1 = h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) +
 		     k->sha256[i & 63] + w;
-		t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
-		     ((a & b) ^ (a & c) ^ (b & c));
+		t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
 		h = g;
 		g = f;
 		f = e;

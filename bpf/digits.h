@@ -4,7 +4,7 @@
  * for. Works on masks of 64 bytes, one bit a byte, the block's first byte in bit 0.
  */
 
-#define DIGIT_STEPS 512
+#define DIGIT_STEPS 384
 #define LOOK_BACK 24 /* a match may begin so far before the block that was flagged */
 #define BYTES(b) (0x0101010101010101ULL * (b))
 
@@ -179,9 +179,8 @@ int digits(struct __sk_buff *skb)
 		one = bits & -bits;
 		s->lane_bits = bits ^ one;
 		number = bit_number(c, one) & (DLP_LANE - 1);
-		s->match_list[n & (MATCHES - 1)] =
-			(u32)lane->shape[number] << 16 |
-			((s->lane_start - lane->offset[number]) & INDEX);
+		s->match_list[n & (MATCHES - 1)] = (u32)lane->shape[number] << 16 |
+						   ((s->lane_start - lane->offset[number]) & INDEX);
 		s->matches = n + 1;
 	}
 	tally(s, DLP_R_DIGIT_CANDIDATE, s->groups, 0);

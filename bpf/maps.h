@@ -158,7 +158,8 @@ BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 262144, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 262144, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_who, u32, workloads, 65536, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u64, u32, blocks, 65536, BPF_F_NO_PREALLOC); /* flow id: blocked by the inspector */
+BPF_F_TABLE("hash", u64, u32, blocks, 65536,
+	    BPF_F_NO_PREALLOC); /* flow id: blocked by the inspector */
 
 BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_flow, flows, 65536);
 BPF_TABLE("lru_hash", struct dlp_seen_key, u32, seen, 65536);

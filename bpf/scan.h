@@ -52,8 +52,7 @@ static __always_inline u64 digits_in_word(const u8 *p)
  * Load the next chunk. Between chunks the 128 bytes before it come from the packet
  * again; before the first they are the stream's tail, put there by classify.
  */
-static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s,
-				      struct buffer *buf)
+static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s, struct buffer *buf)
 {
 	u64 rest = s->limit - s->cursor, size;
 
@@ -69,8 +68,7 @@ static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s,
 		s->continuing = 0;
 	} else {
 		s->base += s->chunk;
-		if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN,
-				       size + DLP_TAIL))
+		if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN, size + DLP_TAIL))
 			return -1;
 		s->continuing = 1;
 		s->skip = 0;

@@ -12,8 +12,8 @@
     └── ApiError                the gateway's API could not be reached or refused; 4
 
 Exit codes: 0 all is well, 1 something was found, 2 usage or configuration, 3 environment,
-4 gateway not reachable. Each error carries what happened and, apart from it, what to do next. A new class is
-made only where a caller branches on it. No message ever holds payload.
+4 gateway not reachable. Each error carries what happened and, apart from it, what to do
+next. A new class is made only where a caller branches on it. No message ever holds payload.
 """
 
 from __future__ import annotations

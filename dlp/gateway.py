@@ -34,8 +34,9 @@ from dlp.config import Config, load, with_netns
 from dlp.datapath import abi
 from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.datapath import ROOT, Datapath, current_layout
-from dlp.datapath.events import Event, Payload, protocol_name
+from dlp.datapath.events import Event, Payload, packet_of, protocol_name
 from dlp.datapath.pins import RUN, Layout, remove_tree
+from dlp.enforcement import names as release_names
 from dlp.enforcement import record
 from dlp.enforcement.controller import Controller, Rules, detach_all
 from dlp.enforcement.keys import slot_of
@@ -114,7 +115,7 @@ class GatewayService:
         self._controller = Controller(
             datapath, Rules(loaded.config.workloads.netns, loaded.policies), log=self._log
         )
-        self._translator = Translator(self._controller.name_of)
+        self._translator = Translator(self._controller.name_of, release_names.read())
         # Numbers go on where the last process stopped, so that events never name another set.
         self._release = datapath.settings.release
         self._queue: asyncio.Queue[Verdict] = asyncio.Queue(_QUEUE)
@@ -219,7 +220,10 @@ class GatewayService:
             )
             for reason in abi.Reason
         ]
-        total.append(Counter(reason="inspector_missed", packets=self._inspector_missed, bytes=0))
+        missed = self._matcher.counts.missed
+        total.append(
+            Counter(reason="inspector_missed", packets=self._inspector_missed, bytes=missed)
+        )
         return Stats(
             total=tuple(total),
             workloads={
@@ -282,6 +286,9 @@ class GatewayService:
         self._next_expiry = policies.next_expiry
         self._release += 1
         self._translator.add(Release(self._release, loaded.image, loaded.policies))
+        release_names.add(
+            release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
+        )
         bindings = self._controller.bindings(loaded.policies) if self._release > 1 else None
         self._datapath.load(
             loaded.image,
@@ -319,9 +326,7 @@ class GatewayService:
     def _on_payload(self, payload: Payload) -> None:
         self._translator.saw(payload)
         self._matcher.submit(
-            Record(
-                flow=payload.flow, offset=payload.offset, data=payload.data, final=payload.final
-            )
+            Record(flow=payload.flow, offset=payload.offset, data=payload.data, final=payload.final)
         )
 
     def _on_finding(self, finding: Finding) -> None:
@@ -382,8 +387,6 @@ class GatewayService:
 def _flow(
     key: abi.FlowKeyStruct, flow: abi.FlowStruct, name: str, policies: tuple[str, ...], now: int
 ) -> Flow:
-    from dlp.datapath.events import packet_of  # noqa: PLC0415
-
     packet = packet_of(key)
     flags = abi.FlowFlag(flow.flags)
     return Flow(
@@ -474,9 +477,7 @@ async def _announce(service: GatewayService, wait: float, stale: list[Layout]) -
         build.remove()  # every classifier of it has been replaced by now
     if not enforced:
         missing = [
-            one.name
-            for one in await service.workloads()
-            if one.state is not WorkloadState.ENFORCED
+            one.name for one in await service.workloads() if one.state is not WorkloadState.ENFORCED
         ]
         sys.stderr.write(f"dlp: warning: not enforced yet: {', '.join(missing)}\n")
     sys.stdout.write("ready\n")
@@ -543,6 +544,7 @@ def detach(config: Path | None = None) -> int:
     for path in RUN.glob("datapath-*"):
         path.unlink(missing_ok=True)
     record.RECORD.unlink(missing_ok=True)
+    release_names.FILE.unlink(missing_ok=True)
     return count
 
 

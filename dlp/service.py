@@ -86,6 +86,8 @@ class Gateway(Protocol):
         """
         ...
 
-    def subscribe(self, *, after: int | None = None) -> AbstractAsyncContextManager[AsyncIterator[Verdict]]:
+    def subscribe(
+        self, *, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Verdict]]:
         """Verdicts as they are stored, first those stored since `after` (an id), in order."""
         ...

@@ -105,6 +105,7 @@ def _captured_stderr() -> Iterator[Callable[[], str]]:
 
 
 def main() -> int:
+    """Compile one file; a failure is told as JSON on standard output."""
     parser = argparse.ArgumentParser(prog="python -m dlp.datapath.build", description=__doc__)
     parser.add_argument("source", type=Path, help="joined source")
     parser.add_argument("object", type=Path, help="file to write")

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ctypes import c_uint32, c_uint64
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from dlp import errors
 from dlp.datapath import abi, events, libbpf, loader, objects, source
@@ -104,9 +104,7 @@ class Datapath:
 
     @property
     def settings(self) -> abi.SettingsStruct:
-        found = self.tables["settings"].lookup(c_uint32(0))
-        assert isinstance(found, abi.SettingsStruct)
-        return found
+        return cast(abi.SettingsStruct, self.tables["settings"].lookup(c_uint32(0)))
 
     def _store(self, settings: abi.SettingsStruct) -> None:
         self.tables["settings"].update(c_uint32(0), settings)
@@ -297,6 +295,8 @@ def compiled(text: str, cache: Path = CACHE) -> KernelObject:
     try:
         told = json.loads(done.stdout)
     except ValueError:
-        raise KernelError(f"the compiler ended with {done.returncode}: {done.stderr[-2000:]}") from None
+        raise KernelError(
+            f"the compiler ended with {done.returncode}: {done.stderr[-2000:]}"
+        ) from None
     kind = getattr(errors, told["error"], KernelError)
     raise kind(told["message"], remedy=told["remedy"])

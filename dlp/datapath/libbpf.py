@@ -131,9 +131,7 @@ _SAMPLE = ct.CFUNCTYPE(ct.c_int, ct.c_void_p, ct.c_void_p, ct.c_size_t)
 _PRINT = ct.CFUNCTYPE(ct.c_int, ct.c_int, ct.c_char_p, ct.c_void_p)
 
 
-@_PRINT
-def _silent(_level: int, _format: bytes, _arguments: int | None) -> int:
-    return 0
+_silent = _PRINT(lambda _level, _format, _arguments: 0)
 
 
 @functools.cache
@@ -325,6 +323,7 @@ class ProgramInfo:
 
 
 def program_info(fd: int) -> ProgramInfo:
+    """Figures of a loaded program."""
     info, size = _ProgInfo(), ct.c_uint32(ct.sizeof(_ProgInfo))
     _check(
         _lib().bpf_obj_get_info_by_fd(fd, ct.byref(info), ct.byref(size)),
@@ -353,7 +352,7 @@ class TestRun:
     duration_ns: int
 
 
-def test_run(fd: int, packet: bytes, *, repeat: int = 1) -> TestRun:
+def test_run(fd: int, packet: bytes, *, repeat: int = 1) -> TestRun:  # noqa: PT028 - no test
     """Run a program on a packet that begins with its Ethernet header (BPF_PROG_TEST_RUN)."""
     data = ct.create_string_buffer(packet, len(packet))
     opts = _TestRunOpts(

@@ -52,8 +52,7 @@ def load(built: KernelObject, layout: Layout, *, older: Iterable[Layout] = ()) -
             compile_s=built.compile_s,
             load_s=round(time.monotonic() - started, 3),
             verified={
-                name: libbpf.program_info(fd).verified_instructions
-                for name, fd in programs.items()
+                name: libbpf.program_info(fd).verified_instructions for name, fd in programs.items()
             },
             flows_from=donor.pins.name if donor else "",
             entry=built.programs["entry"].code,

@@ -49,6 +49,7 @@ _STATE_STRUCTS = (
     "dlp_counters",
     "dlp_who",
 )
+_STATE_MAPS = r"^BPF_\w*TABLE\(.*\b(?:flows|seen|blocks|counters|workloads)\b.*"
 
 
 def state_digest(text: str) -> str:
@@ -59,5 +60,5 @@ def state_digest(text: str) -> str:
         if (found := re.search(rf"struct {name} \{{.*?\n\}};", text, re.DOTALL))
     ]
     parts += re.findall(r"^#define DLP_(?:TAIL|REASONS|WORKLOADS) \d+", text, re.MULTILINE)
-    parts += re.findall(r"^BPF_\w*TABLE\(.*\b(?:flows|seen|blocks|counters|workloads)\b.*", text, re.M)
+    parts += re.findall(_STATE_MAPS, text, re.MULTILINE)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

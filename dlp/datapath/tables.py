@@ -13,7 +13,6 @@ from typing import Any
 
 from dlp.datapath import abi
 from dlp.datapath.libbpf import Map
-from dlp.datapath.pins import MAPS
 from dlp.model import Action, DecidedBy
 from dlp.policy import KernelPolicies, KernelPolicy
 from dlp.signatures.image import ImageSignature, KernelImage, Shape
@@ -45,7 +44,6 @@ _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 
 def element_types(name: str) -> tuple[type[Any], type[Any]]:
     """Key and value ctypes of a map; opaque 4-byte ones where userspace never looks in."""
-    assert name in MAPS
     return _TYPES.get(name, (c_uint32, c_uint32))
 
 
@@ -139,9 +137,7 @@ class Tables:
                 if word >> 31 == generation:
                     table.delete(key)
         for number, policy in enumerate(policies.policies):
-            self["policies"].update(
-                c_uint32(generation * abi.POLICIES + number), _policy(policy)
-            )
+            self["policies"].update(c_uint32(generation * abi.POLICIES + number), _policy(policy))
             for signature, row in policy.rules.items():
                 if row.action is Action.ALLOW:
                     continue  # as if no rule named it: not counted, not told

@@ -18,7 +18,7 @@ import structlog
 
 from dlp.datapath.datapath import Datapath
 from dlp.enforcement import record
-from dlp.enforcement.keys import KeyRing
+from dlp.enforcement.keys import KeyRing, inode_of
 from dlp.enforcement.namespace import ControlledNamespace, open_controlled
 from dlp.errors import ConfigError, DlpError
 from dlp.model import Mode, Workload, WorkloadState
@@ -64,7 +64,7 @@ class Controller:
         self._on_change = on_change
         self._log = log if log is not None else structlog.get_logger()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
-        self._keys = KeyRing({key.netns for key in datapath.tables["workloads"].keys()})
+        self._keys = KeyRing(key.netns for key in list(datapath.tables["workloads"].keys()))
         self._before = {entry.inode: entry for entry in record.read(record_path)}
         self._controlled: dict[str, ControlledNamespace] = {}
         self._failed: dict[str, str] = {}
@@ -83,7 +83,8 @@ class Controller:
         for name, namespace in self._controlled.items():
             if namespace.key == key:
                 return name
-        return f"netns-{key >> 16}"
+        earlier = self._before.get(inode_of(key))
+        return earlier.name if earlier else f"netns-{inode_of(key)}"
 
     def keys(self) -> dict[str, int]:
         """Keys of the namespaces under control, by name."""
@@ -266,7 +267,7 @@ class Controller:
         await self._in_thread(namespace.close)
         self._keys.release(namespace.handle.inode)
         table = self._datapath.tables["workloads"]
-        for key in [key for key in table.keys() if key.netns == namespace.key]:
+        for key in [key for key in list(table.keys()) if key.netns == namespace.key]:
             table.delete(key)
         self._changed()
 
@@ -295,9 +296,7 @@ class Controller:
 
     def _entries(self) -> Iterable[record.Entry]:
         for name, namespace in self._controlled.items():
-            yield record.Entry(
-                name, namespace.handle.inode, tuple(namespace.attached.values())
-            )
+            yield record.Entry(name, namespace.handle.inode, tuple(namespace.attached.values()))
 
     async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)

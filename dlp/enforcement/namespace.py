@@ -103,6 +103,4 @@ def open_controlled(name: str, datapath: Datapath, keys: KeyRing) -> ControlledN
         undo.callback(link.close)
         program = datapath.entry(key)
         undo.pop_all()
-    return ControlledNamespace(
-        handle=handle, key=key, program=program, link=link, changes=changes
-    )
+    return ControlledNamespace(handle=handle, key=key, program=program, link=link, changes=changes)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dlp.datapath import abi
 from dlp.datapath.events import Event, Packet, Payload
+from dlp.enforcement.names import ReleaseNames
 from dlp.inspector.messages import Finding
 from dlp.model import Action, DecidedBy, Endpoint, Mode, Verdict
 from dlp.policy import PolicySet
@@ -45,7 +46,6 @@ class MirroredFlow:
     packet: Packet
     policy: int
     release: int
-    bytes: int = 0
     values: dict[int, set[bytes]] = field(default_factory=dict)
 
 
@@ -54,25 +54,30 @@ class Translator:
 
     Args:
         name_of: name of a workload by its key.
+        past: releases of earlier processes, whose events may still come.
     """
 
-    def __init__(self, name_of: Callable[[int], str]) -> None:
+    def __init__(self, name_of: Callable[[int], str], past: Iterable[ReleaseNames] = ()) -> None:
         self._name_of = name_of
+        self._names = {names.number: names for names in past}
         self._releases: OrderedDict[int, Release] = OrderedDict()
         self._flows: OrderedDict[int, MirroredFlow] = OrderedDict()
 
     def add(self, release: Release) -> None:
         """Events of this release will come; the oldest ones are forgotten."""
         self._releases[release.number] = release
+        self._names[release.number] = ReleaseNames.of(
+            release.number, release.image, release.policies
+        )
         while len(self._releases) > _RELEASES:
             self._releases.popitem(last=False)
 
     def from_event(self, event: Event) -> Verdict:
         """The verdict that an event tells of."""
-        release = self._releases.get(event.release)
+        names = self._names.get(event.release)
         signature = severity = masked = ""
-        if release is not None and event.kind is abi.EventKind.MATCH:
-            known = release.image.signatures[event.signature]
+        if names is not None and event.kind is abi.EventKind.MATCH:
+            known = names.signatures[event.signature]
             signature, severity = known.id, known.severity
             masked = mask(event.head, event.tail, event.length, known)
         below = bool(event.flags & abi.EventFlag.BELOW_THRESHOLD)
@@ -93,7 +98,7 @@ class Translator:
             ),
             signature=signature,
             severity=severity,
-            policy=release.policies.names[event.policy] if release else str(event.policy),
+            policy=names.policies[event.policy] if names else str(event.policy),
             rule=event.rule,
             action=Action(event.action),
             enforced=not event.flags & abi.EventFlag.MONITOR and not below,
@@ -118,7 +123,6 @@ class Translator:
                 self._flows.popitem(last=False)
         self._flows.move_to_end(payload.flow)
         flow.policy, flow.release = payload.policy, payload.release
-        flow.bytes += len(payload.data)
 
     def from_finding(self, finding: Finding) -> Verdict | None:
         """The verdict on a match that the inspector confirmed.

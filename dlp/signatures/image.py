@@ -21,6 +21,7 @@ LANE_SHAPES = 64
 SIGNATURES = 4096
 SHAPES = 4096
 BLOOM_WORDS = 2048
+BLOOM_WORDS_MOST = 8192
 STRIDES = (2, 3, 6)
 
 
@@ -129,7 +130,7 @@ class KernelImage:
         version: hex SHA-256 over all that follows, so that equal sets are equal.
         stride: distance in bytes between sampled q-grams; one of STRIDES.
         classes: byte classes as sets of byte values; number 0 holds all bytes.
-        bloom: BLOOM_WORDS words of 64 bits.
+        bloom: words of 64 bits; BLOOM_WORDS to BLOOM_WORDS_MOST of them, a power of two.
         anchors: folded gram (4 bytes) to (shape index, offset) entries.
     """
 
@@ -146,12 +147,12 @@ class KernelImage:
 GRAM_MULTIPLIER = 0x9E3779B97F4A7C15
 
 
-def bloom_bits(gram: bytes) -> tuple[int, int, int]:
-    """Word index and the two bit numbers of a folded gram in the blocked Bloom filter.
+def bloom_bits(gram: bytes, words: int = BLOOM_WORDS) -> tuple[int, int, int]:
+    """Word index and the two bit numbers of a folded gram in a blocked Bloom filter of `words`.
 
     The same arithmetic stands in bpf/scan.h: a 64-bit product of the gram, read as a
-    little-endian 32-bit number; the top 11 bits name the word, bits 32..37 and 42..47
-    the two bits in it.
+    little-endian 32-bit number; the top bits (11 for 2,048 words) name the word, bits
+    32..37 and 42..47 the two bits in it.
     """
     product = (int.from_bytes(gram, "little") * GRAM_MULTIPLIER) & 0xFFFF_FFFF_FFFF_FFFF
-    return product >> 53, (product >> 32) & 63, (product >> 42) & 63
+    return product >> (65 - words.bit_length()), (product >> 32) & 63, (product >> 42) & 63

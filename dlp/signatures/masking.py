@@ -6,30 +6,43 @@ Nothing here keeps or returns the value itself.
 from __future__ import annotations
 
 import hmac
-from typing import Final
+from typing import Final, Protocol
 
 from dlp.signatures.image import ImageSignature
 from dlp.signatures.validators import alphanumeric
 
 WIDTH: Final = 24
 ENDS: Final = 8
+# Shorter values show nothing: their ends would tell too much of them.
+LEAST: Final = 13
 
 
-def mask(head: bytes, tail: bytes, length: int, signature: ImageSignature) -> str:
+class Masked(Protocol):
+    """How many characters may be shown at either end."""
+
+    @property
+    def mask_head(self) -> int: ...
+
+    @property
+    def mask_tail(self) -> int: ...
+
+
+def mask(head: bytes, tail: bytes, length: int, signature: Masked) -> str:
     """Masked text of a match of `length` bytes.
 
     Args:
-        head, tail: first and last bytes, up to 8 each, as the kernel reports them; all
-            zero (or empty) where the match is shorter than 16, and then nothing shows.
+        head, tail: first and last bytes, up to 8 each, as the kernel reports them (6 and
+            4 of a match shorter than 16); all zero or empty where the match is shorter
+            than 13, and then nothing shows.
         length: of the match in bytes.
         signature: says how many characters may show at either end.
 
     What is hidden reads as `*`, what cannot be printed as `?`. Text wider than WIDTH
     has its middle cut out and an ellipsis put there.
     """
-    shown_head = head[: signature.mask_head] if length >= 2 * ENDS and any(head) else b""
+    shown_head = head[: signature.mask_head] if length >= LEAST and any(head) else b""
     shown_tail = tail[-signature.mask_tail :] if signature.mask_tail else b""
-    shown_tail = shown_tail if length >= 2 * ENDS and any(tail) else b""
+    shown_tail = shown_tail if length >= LEAST and any(tail) else b""
     left, right = _printable(shown_head), _printable(shown_tail)
     hidden = max(length - len(left) - len(right), 0)
     room = WIDTH - len(left) - len(right)

@@ -15,7 +15,7 @@ from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, lowering
+from dlp.signatures import anchors, byteset, lane, literal, lowering
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import (
     CLASSES,
@@ -113,14 +113,14 @@ def _shape(
     number: int, candidate: Candidate, index: int, classes: _Classes, table: GramTable
 ) -> Shape:
     form, plan = candidate.form, candidate.plan
-    fixed = lowering.literal(form.runs)
+    fixed = literal.literal(form.runs)
     return Shape(
         signature=number,
         literal=fixed.text,
         fold=fixed.fold,
         literal_offset=fixed.offset,
         steps=tuple(
-            Step(classes.number(run.mask), run.min, run.max) for run in lowering.steps(form.runs)
+            Step(classes.number(run.mask), run.min, run.max) for run in literal.steps(form.runs)
         ),
         left=classes.number(form.left),
         right=classes.number(form.right),

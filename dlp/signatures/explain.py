@@ -15,7 +15,7 @@ from dlp.errors import PackError
 from dlp.model import DecidedBy
 from dlp.signatures import anchors, byteset, frequency
 from dlp.signatures.image import Check, KernelImage, Shape, Step
-from dlp.signatures.lowering import GAP
+from dlp.signatures.literal import GAP
 from dlp.signatures.pack import Pack
 
 _FOLDED: Final = byteset.FOLD
@@ -188,11 +188,9 @@ def _lines(one: Explanation) -> list[str]:
         f"{one.id}: {one.name}",
         f"  {one.description}",
         f"  regex      {one.regex}",
-        f"  validator  {one.validator or 'none'}"
-        + (f", computed in the kernel as {one.check.name}" if one.check else ""),
+        f"  validator  {one.validator or 'none'}{_computed(one.check)}",
         f"  decided    in the {one.decided.value}: {one.why}",
-        f"  costs      {one.grams} q-grams at stride {one.stride}, about "
-        f"{one.per_megabyte:.2f} candidates per MB by q-gram",
+        f"  costs      {_cost(one)}",
     ]
     for number, shape in enumerate(one.shapes, 1):
         lines.append(f"  shape {number} of {len(one.shapes)}, up to {shape.span} bytes")
@@ -210,3 +208,12 @@ def _lines(one: Explanation) -> list[str]:
             for anchor in shape.anchors
         )
     return lines
+
+
+def _computed(check: Check) -> str:
+    return f", computed in the kernel as {check.name}" if check else ""
+
+
+def _cost(one: Explanation) -> str:
+    rate = f"about {one.per_megabyte:.2f} candidates per MB by q-gram"
+    return f"{one.grams} q-grams at stride {one.stride}, {rate}"

@@ -6,11 +6,15 @@ none has room the signature is refused.
 
 from __future__ import annotations
 
+from typing import Final
+
 from dlp.errors import PackError
 from dlp.signatures import anchors
 from dlp.signatures.anchors import Anchor
 from dlp.signatures.forms import Form
-from dlp.signatures.image import ANCHORS_PER_GRAM, BLOOM_WORDS, bloom_bits
+from dlp.signatures.image import ANCHORS_PER_GRAM, BLOOM_WORDS, BLOOM_WORDS_MOST, bloom_bits
+
+GRAMS_A_WORD: Final = 2
 
 
 class GramTable:
@@ -42,10 +46,13 @@ class GramTable:
         return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
 
     def bloom(self) -> tuple[int, ...]:
-        """The words of the Bloom filter."""
-        words = [0] * BLOOM_WORDS
+        """The words of the Bloom filter: as few as keep false positives well below 1 %."""
+        size = BLOOM_WORDS
+        while size < BLOOM_WORDS_MOST and len(self.entries) > GRAMS_A_WORD * size:
+            size *= 2
+        words = [0] * size
         for gram in self.entries:
-            word, one, two = bloom_bits(gram)
+            word, one, two = bloom_bits(gram, size)
             words[word] |= 1 << one | 1 << two
         return tuple(words)
 

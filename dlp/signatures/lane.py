@@ -115,9 +115,7 @@ def _tables(form: Form, index: int, offset: int, before: int) -> LanePlan:
     return LanePlan(offset, frozenset(first), frozenset(second), before, after)
 
 
-def _walk(
-    form: Form, states: _States
-) -> tuple[frozenset[tuple[int, bool]], frozenset[int], int]:
+def _walk(form: Form, states: _States) -> tuple[frozenset[tuple[int, bool]], frozenset[int], int]:
     """Possible (length, separator follows), lengths of the group behind, bytes behind."""
     groups: set[tuple[int, bool]] = set()
     second: set[int] = set()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlp.errors import PackError
-from dlp.signatures import anchors, byteset, lane, lowering, regex, samples
+from dlp.signatures import anchors, byteset, lane, lowering, reduction, regex, samples
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import ANCHORS_PER_GRAM, STRIDES, Check
@@ -106,7 +106,7 @@ def _anchored(form: Form, stride: int) -> list[Candidate]:
 
 def _uncrowded(forms: list[Form], stride: int) -> tuple[list[Form], str]:
     """The forms, spelled out where that fits, and why they became prefilters, or empty."""
-    spelled = [spelling for form in forms for spelling in lowering.spelled(form)]
+    spelled = [spelling for form in forms for spelling in reduction.spelled(form)]
     for choice in (spelled, forms):
         if _fits(choice, stride):
             return choice, ""
@@ -128,7 +128,7 @@ def _fits(forms: list[Form], stride: int) -> bool:
 
 def _lane(forms: list[Form]) -> list[Candidate]:
     """Forms of the digit lane, joined where that leaves it to find them: it has few shapes."""
-    for choice in (lowering.joined(forms), forms):
+    for choice in (reduction.joined(forms), forms):
         plans = [lane.plan(form) for form in choice]
         if None not in plans:
             break

@@ -6,6 +6,7 @@ that it judges what the compiler produced. Data is one segment of a fresh stream
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from dlp.signatures.image import TAIL, Check, KernelImage, Shape, bloom_bits
@@ -15,6 +16,7 @@ BLOCK = 48
 LOOK_BACK = 24
 WITHIN = 16
 STRETCH = 7
+LONG = 15
 _DIGITS = b"0123456789"
 _SEPARATORS = b" -./"
 
@@ -40,7 +42,7 @@ def gram_candidates(image: KernelImage, buffer: bytes) -> Iterator[tuple[int, in
     padded = buffer + bytes(4)
     for place in range(0, len(buffer), image.stride):
         gram = bytes(byte | 0x20 for byte in padded[place : place + 4])
-        word, one, two = bloom_bits(gram)
+        word, one, two = bloom_bits(gram, len(image.bloom))
         if image.bloom[word] >> one & image.bloom[word] >> two & 1:
             for shape, offset in image.anchors.get(gram, ()):
                 yield shape, place - offset
@@ -63,7 +65,7 @@ def word_flagged(word: bytes) -> bool:
     """The test on an aligned word of 8 bytes: two adjacent pairs may be digits."""
     word = word.ljust(8, b"\0")
     pairs = [(word[at] | word[at + 1]) & 0xF0 == 0x30 for at in range(0, 8, 2)]
-    return any(one and two for one, two in zip(pairs, pairs[1:], strict=False))
+    return any(one and two for one, two in itertools.pairwise(pairs))
 
 
 def group_starts(buffer: bytes) -> Iterator[int]:
@@ -94,14 +96,19 @@ def _each_digit() -> tuple[bytes, ...]:
 
 def lane_shapes(image: KernelImage, buffer: bytes, start: int) -> Iterator[int]:
     """Shapes that the lane's tables select at a digit group."""
+    lane = image.lane
     length = _group(buffer, start)
     digit = buffer[start] & 15
-    behind = buffer[start + length : start + length + 1]
-    separated = bool(behind) and behind in _SEPARATORS
-    bits = image.lane.first[min(length, 15) * 32 + separated * 16 + digit]
-    following = _group(buffer, start + length + 1) if separated else 0
-    bits &= image.lane.second[min(following, 15)]
-    for number, shape in enumerate(image.lane.shapes):
+    bits = lane.before[buffer[start - 1]]
+    if length >= LONG:
+        bits &= lane.first[LONG * 32 + digit] | lane.first[LONG * 32 + 16 + digit]
+    else:
+        behind = (buffer + b"\0")[start + length]
+        separated = behind in _SEPARATORS
+        following = _group(buffer, start + length + 1) if separated else 0
+        bits &= lane.first[length * 32 + separated * 16 + digit]
+        bits &= lane.after[behind] & lane.second[min(following, LONG)]
+    for number, shape in enumerate(lane.shapes):
         if bits >> number & 1:
             yield shape
 

@@ -1,0 +1,109 @@
+"""Fewer forms for the same matches: the needless left out, the alike joined, or spelled out.
+
+Shapes of the digit lane and byte classes are few, so forms are joined for the one and
+spelled out, byte by byte, to spare the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from dlp.signatures import byteset
+from dlp.signatures.branches import Run
+from dlp.signatures.forms import Form, merged
+
+SPELLED: Final = 12
+SPELLINGS: Final = 4
+
+
+def needed(forms: list[Form]) -> list[Form]:
+    """Without forms that begin as another does and ask for more.
+
+    Of two that accept the same the exact one stays, as it has the whole say.
+    """
+    same: dict[tuple[int, tuple[Run, ...], int], Form] = {}
+    for form in forms:
+        key = (form.left, form.runs, form.right)
+        if key not in same or (same[key].why and not form.why):
+            same[key] = form
+    distinct = list(same.values())
+    return [
+        form
+        for form in distinct
+        if not any(short is not form and _covers(short, form) for short in distinct)
+    ]
+
+
+def _covers(short: Form, form: Form) -> bool:
+    """Whether the first form matches wherever the second does, and is not the same."""
+    last = len(short.runs) - 1
+    return (
+        short.right == byteset.ALL
+        and short.left == form.left
+        and last < len(form.runs)
+        and short.runs[:last] == form.runs[:last]
+        and short.runs[last].mask == form.runs[last].mask
+        and short.runs[last].max <= form.runs[last].min
+    )
+
+
+def joined(forms: list[Form]) -> list[Form]:
+    """Forms that differ in the set of one single byte become one."""
+    result = list(forms)
+    index = 0
+    while index < len(result):
+        for other in range(index + 1, len(result)):
+            union = _union(result[index], result[other])
+            if union is not None:
+                result[index] = union
+                del result[other]
+                index = -1
+                break
+        index += 1
+    return result
+
+
+def _union(one: Form, two: Form) -> Form | None:
+    if replace(one, runs=()) != replace(two, runs=()):
+        return None
+    mine, theirs = _unmerged(one.runs), _unmerged(two.runs)
+    if len(mine) != len(theirs):
+        return None
+    differing = [i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
+    if len(differing) != 1:
+        return None
+    place = differing[0]
+    a, b = mine[place], theirs[place]
+    if (a.min, a.max) != (1, 1) or (b.min, b.max) != (1, 1):
+        return None
+    return replace(
+        one, runs=merged((*mine[:place], Run(a.mask | b.mask, 1, 1), *mine[place + 1 :]))
+    )
+
+
+def _unmerged(runs: tuple[Run, ...]) -> list[Run]:
+    """Short fixed runs byte by byte, so that those of two forms line up."""
+    return [
+        part
+        for run in runs
+        for part in ([Run(run.mask, 1, 1)] * run.min if run.min == run.max else [run])
+    ]
+
+
+def spelled(form: Form) -> list[Form]:
+    """The form with small classes near its start written out, so that they join the literal."""
+    result = [form]
+    for place in range(SPELLED):
+        parts = [_unmerged(one.runs) for one in result]
+        if any(place >= len(part) or part[place].min != part[place].max for part in parts):
+            break
+        values = byteset.members(parts[0][place].mask)
+        if byteset.single(parts[0][place].mask) or len(values) * len(result) > SPELLINGS:
+            continue
+        result = [
+            replace(form, runs=merged((*part[:place], Run(1 << value, 1, 1), *part[place + 1 :])))
+            for part in parts
+            for value in values
+        ]
+    return result

@@ -1,0 +1,98 @@
+import itertools
+import time
+
+import pytest
+
+from dlp.errors import PackError
+from dlp.model import DecidedBy
+from dlp.signatures import image as limits
+from dlp.signatures.compiler import compile_packs
+from dlp.signatures.image import Check
+from tests.signatures.making import pack, regex_pack, signature
+
+
+def test_deterministic(packs, image):
+    """The same packs give the same image, other packs another version."""
+    assert image == compile_packs(packs)
+    assert image.version != compile_packs(packs[:1]).version
+    assert 64 == len(image.version)
+
+
+def test_limits(image):
+    """The image of the built-in packs keeps within the kernel's tables."""
+    assert len(image.classes) <= limits.CLASSES
+    assert len(image.lane.shapes) <= limits.LANE_SHAPES
+    assert (512, 16) == (len(image.lane.first), len(image.lane.second))
+    assert limits.BLOOM_WORDS == len(image.bloom)
+    assert (256, 256) == (len(image.lane.before), len(image.lane.after))
+    assert max(map(len, image.anchors.values())) <= limits.ANCHORS_PER_GRAM
+    assert frozenset(range(256)) == image.classes[0]
+    for shape in image.shapes:
+        assert len(shape.steps) <= limits.STEPS
+        assert len(shape.literal) == len(shape.fold) <= limits.LITERAL
+        assert sum(step.max for step in shape.steps) == shape.span <= limits.SPAN
+        assert shape.lane == (not shape.grams)
+        assert all(-1 <= offset <= 120 for _, offset in shape.grams)
+
+
+def test_every_phase_is_sampled(image):
+    """Each shape of the q-gram lane lists a gram for every remainder of the stride."""
+    for shape in image.shapes:
+        if not shape.lane:
+            assert set(range(image.stride)) == {offset % image.stride for _, offset in shape.grams}
+
+
+def test_decided(image):
+    """Only what cannot be exact is the inspector's, and then without a check."""
+    inspected = {one.id for one in image.signatures if one.decided is DecidedBy.INSPECTOR}
+
+    assert {"secrets.jwt.token", "secrets.twilio.api-key"} == inspected
+    assert all(one.check is Check.NONE for one in image.signatures if one.id in inspected)
+    assert all(one.check for one in image.signatures if one.id.startswith(("pci.", "pii.")))
+
+
+def test_stride(packs):
+    """The stride is the largest that all signatures allow; a forced one must be possible."""
+    assert 6 == compile_packs([regex_pack("BEGIN PRIVATE KEY")]).stride
+    assert 2 == compile_packs([regex_pack(r"\bhf_[a-z]{30}")]).stride
+    assert 2 == compile_packs(packs, stride=2).stride
+    with pytest.raises(PackError, match="stride 5"):
+        compile_packs(packs, stride=5)
+    with pytest.raises(PackError, match="no anchor"):
+        compile_packs(packs, stride=6)
+
+
+def test_lane_overflow():
+    """More lane shapes than there are bits are refused, with the signature at fault."""
+    many = [
+        signature(f"(?<![0-9]){n:02}[0-9]{{9}}(?![0-9])", id_=f"made.digits.n{n}")
+        for n in range(limits.LANE_SHAPES + 1)
+    ]
+
+    with pytest.raises(PackError, match=r"made\.digits\.n64.*digit lane"):
+        compile_packs([pack(*many)])
+
+
+def test_a_thousand_signatures():
+    """1,000 signatures compile within 5 s."""
+    prefixes = ["".join(each) for each in itertools.product("bcdfghjklm", repeat=3)]
+    many = [
+        signature(rf"\b{prefix}t_[0-9a-f]{{32}}\b", id_=f"made.token.{prefix}")
+        for prefix in prefixes
+    ]
+    begun = time.perf_counter()
+    compiled = compile_packs([pack(*many)])
+
+    assert time.perf_counter() - begun < 5
+    assert 1000 == len(compiled.signatures)
+
+
+def test_image_is_free_of_samples(image, packs):
+    """No sample gets into the image."""
+    text = repr(image.signatures)
+
+    for each in packs:
+        for one in each.signatures:
+            assert all(
+                repr(sample)[2:-1] not in text for sample in one.must_match if len(sample) > 40
+            )

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+
+from dlp.errors import PackError
+from dlp.signatures.pack import builtin_names, load_pack, load_packs
+
+GOOD = """\
+pack: mine
+version: 3
+description: Mine.
+signatures:
+  - id: mine.token.first
+    name: First
+    severity: high
+    description: A token.
+    category: credential
+    regex: 'mytoken_[0-9]{8}'
+    must_match: ['mytoken_12345678']
+    must_not_match: ['mytoken_1234567']
+"""
+
+
+def written(directory: Path, text: str = GOOD, name: str = "mine") -> Path:
+    file = directory / f"{name}.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_loads(tmp_path):
+    """A pack becomes values with defaults filled in and the places of its keys."""
+    pack = load_pack(written(tmp_path))
+    (signature,) = pack.signatures
+
+    assert ("mine", 3, 1) == (pack.name, pack.version, len(pack.signatures))
+    assert ("", False, 0, ()) == (
+        signature.validator,
+        signature.normalise,
+        signature.mask_head,
+        signature.controls,
+    )
+    assert signature.at("regex").line == 10
+    assert signature.at("must_match[0]").key == "signatures[0].must_match[0]"
+
+
+def test_normalise_follows_the_validator(tmp_path):
+    """With a validator the digest is over letters and digits unless the pack says otherwise."""
+    with_validator = GOOD + "    validator: luhn\n"
+
+    assert load_pack(written(tmp_path, with_validator)).signatures[0].normalise
+    refused = with_validator + "    normalise: false\n"
+    assert not load_pack(written(tmp_path, refused)).signatures[0].normalise
+
+
+def test_literals(tmp_path):
+    """Literals become an expression, every odd byte of them escaped."""
+    text = GOOD.replace("regex: 'mytoken_[0-9]{8}'", "literals: ['a.b', 'ü']\n    nocase: true")
+
+    assert load_pack(written(tmp_path, text)).signatures[0].regex == r"(?i:a\x2eb|\xc3\xbc)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("severity: high", "severity: grave", 7, "signature mine.token.first"),
+        ("category: credential", "category: credential\n    colour: x", 10, "extra inputs"),
+        ("    name: First\n", "", 5, "field required"),
+        ("id: mine.token.first", "id: other.token.first", 5, "does not begin with its pack"),
+        ("id: mine.token.first", "id: Mine", 5, "signatures"),
+        ("version: 3", "version: '3'", 2, "integer"),
+        ("pack: mine", "pack: yours", 1, "file of another name"),
+        ("must_not_match: ['mytoken_1234567']", "must_not_match: []", 12, "at least 1"),
+        ("regex: 'mytoken_[0-9]{8}'", "nocase: false", 5, "either regex or literals"),
+    ],
+)
+def test_refused(tmp_path, old, new, line, message):
+    """An error names file, line, key and remedy."""
+    with pytest.raises(PackError, match=message) as caught:
+        load_pack(written(tmp_path, GOOD.replace(old, new)))
+
+    assert caught.value.place is not None
+    assert line == caught.value.place.line
+    assert caught.value.remedy
+
+
+def test_errors_hold_no_value(tmp_path):
+    """A sample of a wrong type is named by its place, never shown."""
+    text = GOOD.replace("['mytoken_12345678']", "['mytoken_12345678', 4111111111111111]")
+
+    with pytest.raises(PackError) as caught:
+        load_pack(written(tmp_path, text))
+    assert "must_match[1]" in str(caught.value)
+    assert "4111" not in str(caught.value)
+
+
+def test_names_and_paths(tmp_path):
+    """A bare name is a built-in pack; a path is relative to the base."""
+    written(tmp_path)
+    packs = load_packs(["pci", "./mine.yaml"], tmp_path)
+
+    assert ["pci", "mine"] == [pack.name for pack in packs]
+    assert {"pci", "pii", "secrets"} <= set(builtin_names())
+    with pytest.raises(PackError, match="no signature pack 'nope'"):
+        load_packs(["nope"], tmp_path)
+    with pytest.raises(PackError, match="no signature pack"):
+        load_packs([".."], tmp_path)
+
+
+def test_an_id_twice(tmp_path):
+    """Two packs cannot share an id."""
+    written(tmp_path)
+
+    with pytest.raises(PackError, match="there twice"):
+        load_packs(["mine.yaml", "mine.yaml"], tmp_path)
+
+
+def test_builtin_packs(packs):
+    """The built-in packs hold 35 signatures or more, each with a name, controls and samples."""
+    signatures = [one for pack in packs for one in pack.signatures]
+
+    assert len(signatures) >= 35
+    assert all(one.controls and one.name and one.description for one in signatures)

@@ -1,0 +1,197 @@
+"""The image finds what `re` finds: built-in packs on mutated samples, random expressions."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dlp.errors import PackError
+from dlp.model import DecidedBy
+from dlp.signatures.compiler import compile_packs
+from dlp.signatures.image import KernelImage
+from dlp.signatures.pack import Pack, Signature
+from dlp.signatures.samples import finds
+from tests.signatures import shape_model
+from tests.signatures.making import regex_pack
+
+_BYTES = [bytes([byte]) for byte in b' -07A a_.="/19\0\xff']
+_SLOW = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+def disagreements(
+    image: KernelImage, signatures: list[Signature], data: bytes, phase: int
+) -> list[str]:
+    """Ids for which image and `re` differ; a prefilter may find more, and starts inside."""
+    found = shape_model.found(image, data, phase)
+    differing = []
+    for source, compiled in zip(signatures, image.signatures, strict=True):
+        hits = found.get(source.id, set())
+        matches = list(finds(source.regex, source.validator, data))
+        if compiled.decided is DecidedBy.KERNEL:
+            agrees = hits == {start for start, _ in matches}
+        else:
+            agrees = all(any(start <= hit < end for hit in hits) for start, end in matches)
+        if not agrees:
+            differing.append(source.id)
+    return differing
+
+
+def every(packs: tuple[Pack, ...]) -> list[Signature]:
+    """All signatures of the packs, in order."""
+    return [signature for pack in packs for signature in pack.signatures]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, samples: list[bytes]) -> bytes:
+    """A sample with up to two bytes changed, added, doubled or removed, or cut off."""
+    data = draw(st.sampled_from(samples))
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(data)))
+        data = draw(
+            st.sampled_from(
+                [
+                    data[:at] + draw(st.sampled_from(_BYTES)) + data[at + 1 :],
+                    data[:at] + draw(st.sampled_from(_BYTES)) + data[at:],
+                    data[:at] + data[at : at + 1] * 2 + data[at + 1 :],
+                    data[:at] + data[at + 1 :],
+                    data[:at],
+                    data.swapcase(),
+                ]
+            )
+        )
+    return data
+
+
+def texts(signatures: list[Signature]) -> st.SearchStrategy[bytes]:
+    """One to three mutated samples with a byte or nothing between them."""
+    samples = [one for each in signatures for one in (*each.must_match, *each.must_not_match)]
+    return st.lists(
+        st.one_of(mutated(samples), st.sampled_from(_BYTES), st.binary(max_size=3)), max_size=5
+    ).map(b"".join)
+
+
+def test_samples_at_every_phase(packs, image):
+    """Each sample is judged as `re` judges it, wherever it lies against samples and words."""
+    signatures = every(packs)
+    for signature in signatures:
+        for sample in (*signature.must_match, *signature.must_not_match):
+            for phase in (*range(8), 45, 47):
+                assert [] == disagreements(image, signatures, sample, phase)
+
+
+@_SLOW
+@given(data=st.data(), phase=st.integers(0, 47))
+def test_builtin_packs_on_mutated_samples(packs, image, data, phase):
+    """Changed samples of the built-in packs are found exactly where `re` finds them."""
+    signatures = every(packs)
+    text = data.draw(texts(signatures))
+
+    assert [] == disagreements(image, signatures, text, phase)
+
+
+@_SLOW
+@given(data=st.data(), phase=st.integers(0, 47))
+def test_builtin_packs_at_stride_2(packs, data, phase):
+    """A smaller stride finds the same."""
+    signatures = every(packs)
+    text = data.draw(texts(signatures))
+
+    assert [] == disagreements(_at_stride_2(packs), signatures, text, phase)
+
+
+_images: dict[int, KernelImage] = {}
+
+
+def _at_stride_2(packs: tuple[Pack, ...]) -> KernelImage:
+    return _images.setdefault(id(packs), compile_packs(packs, stride=2))
+
+
+_CLASSES = ["[ab]", "a", "b", "c", "[a-c]", "[0-9]", "1", "-", "[ab-]", "[^a]", "_"]
+_COUNTS = ["", "", "?", "{2}", "{1,3}", "{0,2}", "{2,4}?"]
+_ASSERTIONS = [r"\b", r"\B", "(?!a)", "(?<![b-])", "(?=[ab])", "(?<=[^a])", "(?i:a)"]
+_ENDS = ["", r"\b", "(?![a-c])", "(?![^a])", "(?=[-a])", "[0-9]{2,}", "[a-c]*-", ".{200}"]
+
+_parts = st.recursive(
+    st.one_of(
+        st.builds(str.__add__, st.sampled_from(_CLASSES), st.sampled_from(_COUNTS)),
+        st.sampled_from(_ASSERTIONS),
+    ),
+    lambda inner: st.builds(
+        lambda options, count: f"(?:{'|'.join(options)}){count}",
+        st.lists(st.lists(inner, min_size=1, max_size=3).map("".join), min_size=1, max_size=3),
+        st.sampled_from(_COUNTS),
+    ),
+    max_leaves=8,
+)
+_literal = st.builds(
+    "{}xyzwvutq{}{}".format,
+    st.sampled_from(["", r"\b", "(?<![a-c])", "[ab]{1,2}", "-?", "[0-9]{0,40}"]),
+    st.lists(_parts, max_size=3).map("".join),
+    st.sampled_from(_ENDS),
+)
+_digits = st.builds(
+    "(?<![0-9]){}{}{}[0-9]{{4}}{}{}".format,
+    st.sampled_from(["", "a", "[ab]{1,2}"]),
+    st.sampled_from(["[0-9]{4}", "1[0-9]{3}", "[0-9]{2,4}"]),
+    st.sampled_from(["", "[ -]?", "-"]),
+    st.lists(_parts, max_size=2).map("".join),
+    st.sampled_from(["(?![0-9])", r"\b", ""]),
+)
+_words = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "a",
+                "b",
+                "c",
+                "1",
+                "2",
+                "-",
+                "_",
+                "A",
+                " ",
+                "\0",
+                "11",
+                "1234",
+                "123-4567",
+                "x" * 60,
+            ),
+            *("xyzwvutq", "xyzwvutqa", "1234-5678", "a12345678"),
+        ]
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    regex=st.one_of(_literal, _digits),
+    words=st.lists(_words, min_size=8, max_size=8),
+    phase=st.integers(0, 47),
+)
+def test_random_expressions(regex, words, phase):
+    """Whatever is lowered as exact is exact, and a prefilter passes nothing over."""
+    pack = regex_pack(regex)
+    try:
+        image = compile_packs([pack])
+    except PackError:
+        return
+    for parts in words:
+        data = "".join(parts).encode()
+        assert [] == disagreements(image, list(pack.signatures), data, phase), data
+
+
+@pytest.mark.parametrize("name", ["first", "second", "before", "after"])
+def test_the_model_sees_a_broken_lane(packs, image, name):
+    """A lane table with its entries gone loses matches: the model does look there."""
+    sample = b"4111 1111 1111 1111"
+    table = getattr(image.lane, name)
+    broken = replace(image, lane=replace(image.lane, **{name: (0,) * len(table)}))
+
+    assert {0} == shape_model.found(image, sample)["pci.card.visa"]
+    assert {} == shape_model.found(broken, sample)

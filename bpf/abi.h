@@ -17,6 +17,7 @@
 #define DLP_LITERAL 32
 #define DLP_STEPS 16
 #define DLP_CLASSES 256
+#define DLP_CLASS_WORDS 1024 /* four for each class; class 0 has all bytes */
 #define DLP_ANCHORS 8 /* shapes that may share one q-gram */
 #define DLP_LANE 64 /* shapes of the digit lane, one bit each */
 #define DLP_BLOOM_WORDS \
@@ -341,6 +342,7 @@ struct dlp_event {
 	__u64 cgroup;
 	struct dlp_flow_key key;
 	__u64 offset; /* of the match in the stream or datagram */
+	__u64 let_out; /* bytes of the stream that had left before this packet */
 	__u32 length;
 	__u32 sent_before; /* bytes of the match that left in earlier segments */
 	__u32 count; /* distinct values of the rule in this flow, this one included */
@@ -353,7 +355,7 @@ struct dlp_event {
 	__u8 reason; /* enum dlp_reason, for kinds other than match */
 	__u8 digest[32]; /* HMAC-SHA-256 of the normalised value */
 	__u8 head
-		[8]; /* first and last bytes, for masking; zero where the match is shorter than 16 */
+		[8]; /* first and last bytes, for masking (see copy_edges) */
 	__u8 tail[8];
 };
 

@@ -13,6 +13,7 @@ static __always_inline void note_begin(struct scratch *s, u32 kind)
 	e->flow = s->flow_id;
 	e->cgroup = s->cgroup;
 	e->key = s->key;
+	e->let_out = s->packet_base;
 	e->release = s->release;
 	e->policy = s->policy;
 	e->flags = is_monitor(s) ? DLP_EF_MONITOR : 0;

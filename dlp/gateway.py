@@ -115,7 +115,9 @@ class GatewayService:
         self._controller = Controller(
             datapath, Rules(loaded.config.workloads.netns, loaded.policies), log=self._log
         )
-        self._translator = Translator(self._controller.name_of, release_names.read())
+        self._translator = Translator(
+            self._controller.name_of, self._controller.cgroup_path, release_names.read()
+        )
         # Numbers go on where the last process stopped, so that events never name another set.
         self._release = datapath.settings.release
         self._queue: asyncio.Queue[Verdict] = asyncio.Queue(_QUEUE)

@@ -126,7 +126,10 @@ class Verdict:
         masked: the value with all but its permitted ends hidden.
         digest: HMAC-SHA-256 of the normalised value, hex.
         offset: of the match in the stream or datagram; `length` likewise in bytes.
+        cgroup_path: path of the socket's cgroup below the root; empty where unknown.
+        mode: of the policy.
         sent_before: bytes of the match that had left in earlier segments.
+        let_out: bytes of the flow that had left before the packet with the match.
         count: distinct values of the rule in this flow, this one included.
         enforced: False in monitor mode and below a threshold.
         decided: where the decision was made.
@@ -137,6 +140,7 @@ class Verdict:
     kind: str
     workload: str
     cgroup: int
+    cgroup_path: str = ""
     flow: int
     protocol: str
     source: Endpoint
@@ -146,6 +150,7 @@ class Verdict:
     policy: str
     rule: int
     action: Action
+    mode: Mode = Mode.ENFORCE
     enforced: bool
     decided: DecidedBy
     masked: str
@@ -153,6 +158,7 @@ class Verdict:
     offset: int
     length: int
     sent_before: int
+    let_out: int = 0
     count: int
     release: int
     detail: str = ""

@@ -116,6 +116,7 @@ class Verdict(View):
     kind: Text
     workload: Text
     cgroup: int
+    cgroup_path: Text
     flow: Decimal64
     protocol: Text
     source: Endpoint
@@ -125,6 +126,7 @@ class Verdict(View):
     policy: Text
     rule: int
     action: ActionLabel
+    mode: Text
     enforced: bool
     decided: DecidedLabel
     masked: Text
@@ -132,6 +134,7 @@ class Verdict(View):
     offset: int
     length: int
     sent_before: int
+    let_out: int
     count: int
     release: int
     detail: Text

@@ -317,6 +317,7 @@ class EventStruct(Structure):
         ("cgroup", c_uint64),
         ("key", FlowKeyStruct),
         ("offset", c_uint64),
+        ("let_out", c_uint64),
         ("length", c_uint32),
         ("sent_before", c_uint32),
         ("count", c_uint32),

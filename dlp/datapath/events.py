@@ -41,6 +41,7 @@ class Event:
     offset: int
     length: int
     sent_before: int
+    let_out: int
     count: int
     release: int
     signature: int
@@ -108,6 +109,7 @@ def decode_event(record: bytes) -> Event:
         offset=raw.offset,
         length=raw.length,
         sent_before=raw.sent_before,
+        let_out=raw.let_out,
         count=raw.count,
         release=raw.release,
         signature=raw.signature,

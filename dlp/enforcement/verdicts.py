@@ -54,11 +54,18 @@ class Translator:
 
     Args:
         name_of: name of a workload by its key.
+        cgroup_of: path of a cgroup by its id.
         past: releases of earlier processes, whose events may still come.
     """
 
-    def __init__(self, name_of: Callable[[int], str], past: Iterable[ReleaseNames] = ()) -> None:
+    def __init__(
+        self,
+        name_of: Callable[[int], str],
+        cgroup_of: Callable[[int], str] = lambda _: "",
+        past: Iterable[ReleaseNames] = (),
+    ) -> None:
         self._name_of = name_of
+        self._cgroup_of = cgroup_of
         self._names = {names.number: names for names in past}
         self._releases: OrderedDict[int, Release] = OrderedDict()
         self._flows: OrderedDict[int, MirroredFlow] = OrderedDict()
@@ -90,6 +97,7 @@ class Translator:
             kind=_KINDS.get(event.kind, "match"),
             workload=self._name_of(event.packet.netns),
             cgroup=event.cgroup,
+            cgroup_path=self._cgroup_of(event.cgroup),
             flow=event.flow,
             protocol=event.packet.protocol,
             source=Endpoint(address=event.packet.source, port=event.packet.source_port),
@@ -101,6 +109,7 @@ class Translator:
             policy=names.policies[event.policy] if names else str(event.policy),
             rule=event.rule,
             action=Action(event.action),
+            mode=Mode.MONITOR if event.flags & abi.EventFlag.MONITOR else Mode.ENFORCE,
             enforced=not event.flags & abi.EventFlag.MONITOR and not below,
             decided=DecidedBy.KERNEL,
             masked=masked,
@@ -108,6 +117,7 @@ class Translator:
             offset=event.offset,
             length=event.length,
             sent_before=event.sent_before,
+            let_out=event.let_out,
             count=event.count if not excepted else 0,
             release=event.release,
             detail=detail,
@@ -164,6 +174,7 @@ class Translator:
             policy=release.policies.names[flow.policy],
             rule=row.rule_index,
             action=Action.ALLOW if passed else row.action,
+            mode=release.policies.mode(flow.policy),
             enforced=release.policies.mode(flow.policy) is Mode.ENFORCE and not passed,
             decided=DecidedBy.INSPECTOR,
             masked=finding.masked,
@@ -171,6 +182,7 @@ class Translator:
             offset=finding.offset,
             length=finding.length,
             sent_before=finding.length,
+            let_out=finding.offset + finding.length,
             count=len(values),
             release=release.number,
             detail="exception" if excepted else "below threshold" if below else "",

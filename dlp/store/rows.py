@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dlp.errors import StoreError, UsageError
-from dlp.model import Action, DecidedBy, Endpoint, Verdict
+from dlp.model import Action, DecidedBy, Endpoint, Mode, Verdict
 from dlp.service import VerdictQuery
 
 LIMIT = 1000
@@ -20,6 +20,7 @@ COLUMNS = (
     "kind",
     "workload",
     "cgroup",
+    "cgroup_path",
     "flow",
     "protocol",
     "source_address",
@@ -31,6 +32,7 @@ COLUMNS = (
     "policy",
     "rule",
     "action",
+    "mode",
     "enforced",
     "decided",
     "masked",
@@ -38,6 +40,7 @@ COLUMNS = (
     "offset",
     "length",
     "sent_before",
+    "let_out",
     "count",
     "release",
     "detail",
@@ -72,6 +75,7 @@ def to_row(verdict: Verdict) -> tuple[Value, ...]:
         text(verdict.kind),
         text(verdict.workload),
         signed(verdict.cgroup),
+        text(verdict.cgroup_path),
         signed(verdict.flow),
         text(verdict.protocol),
         text(verdict.source.address),
@@ -83,6 +87,7 @@ def to_row(verdict: Verdict) -> tuple[Value, ...]:
         text(verdict.policy),
         verdict.rule,
         int(verdict.action),
+        verdict.mode.value,
         int(verdict.enforced),
         verdict.decided.value,
         text(verdict.masked),
@@ -90,6 +95,7 @@ def to_row(verdict: Verdict) -> tuple[Value, ...]:
         signed(verdict.offset),
         signed(verdict.length),
         signed(verdict.sent_before),
+        signed(verdict.let_out),
         verdict.count,
         verdict.release,
         text(verdict.detail),
@@ -107,11 +113,12 @@ def from_row(row: Sequence[Value]) -> Verdict:
     destination = Endpoint(
         address=value.pop("destination_address"), port=value.pop("destination_port")
     )
-    for name in ("cgroup", "flow", "offset", "length", "sent_before"):
+    for name in ("cgroup", "flow", "offset", "length", "sent_before", "let_out"):
         value[name] = unsigned(value[name])
     try:
         action = Action(value.pop("action"))
         decided = DecidedBy(value.pop("decided"))
+        mode = Mode(value.pop("mode"))
     except ValueError as error:
         raise StoreError(f"verdict {value['id']} holds what this release does not know") from error
     enforced = bool(value.pop("enforced"))
@@ -120,6 +127,7 @@ def from_row(row: Sequence[Value]) -> Verdict:
         destination=destination,
         action=action,
         decided=decided,
+        mode=mode,
         enforced=enforced,
         **value,
     )

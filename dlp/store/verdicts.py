@@ -47,6 +47,7 @@ SCHEMA = Schema(
                 kind TEXT NOT NULL,
                 workload TEXT NOT NULL,
                 cgroup INTEGER NOT NULL,
+                cgroup_path TEXT NOT NULL,
                 flow INTEGER NOT NULL,
                 protocol TEXT NOT NULL,
                 source_address TEXT NOT NULL,
@@ -58,6 +59,7 @@ SCHEMA = Schema(
                 policy TEXT NOT NULL,
                 rule INTEGER NOT NULL,
                 action INTEGER NOT NULL,
+                mode TEXT NOT NULL,
                 enforced INTEGER NOT NULL,
                 decided TEXT NOT NULL,
                 masked TEXT NOT NULL,
@@ -65,6 +67,7 @@ SCHEMA = Schema(
                 "offset" INTEGER NOT NULL,
                 length INTEGER NOT NULL,
                 sent_before INTEGER NOT NULL,
+                let_out INTEGER NOT NULL,
                 count INTEGER NOT NULL,
                 "release" INTEGER NOT NULL,
                 detail TEXT NOT NULL

@@ -23,6 +23,7 @@ from dlp.signatures.pack import load_packs
 HMAC_KEY = bytes(range(32))
 SLOT = 900  # of the counters; the other tests of the tier use low ones
 NETNS = 0xBE7C << 16 | SLOT
+_PORTS = itertools.count(1024)  # flows outlive a module's bench
 
 _PACK = """
 pack: own
@@ -124,12 +125,11 @@ class Bench:
             datapath.on_payload(self.payloads.append),
         )
         self.entry = datapath.entry(NETNS)
-        self._ports = itertools.count(1024)
         self._release = 100
 
     def port(self) -> int:
-        """A source port that no other flow of this bench has."""
-        return next(self._ports)
+        """A source port that no other flow of the session has."""
+        return next(_PORTS)
 
     def load(self, image: KernelImage, *policies: KernelPolicy, **settings: Any) -> int:
         """Make a set live; policies count from 1, the first is the strictest too.

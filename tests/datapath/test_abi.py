@@ -19,7 +19,7 @@ HEADER = (bpf_dir() / "abi.h").read_text()
 MAPS = (bpf_dir() / "maps.h").read_text()
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 BLOCK = re.compile(r"^(struct|enum) (\w+) \{(.*?)^\};", re.DOTALL | re.MULTILINE)
-MEMBER = re.compile(r"^\s*(?:struct )?\w+ (\w+)(?:\[.*\])?;", re.MULTILINE)
+MEMBER = re.compile(r"^\s*(?:struct )?\w+ (\w+)(?:\[[^\]]*\])?;", re.MULTILINE)
 NUMBER = re.compile(r"^\s*(\w+) =", re.MULTILINE)
 DEFINE = re.compile(r"^#define DLP_(\w+) \S", re.MULTILINE)
 

@@ -13,10 +13,12 @@ from dlp.errors import KernelError, PrivilegeError
 
 MANIFEST = Manifest(
     digest="0123456789abcdef",
+    state="fedcba9876543210",
     headers="assembled",
     compile_s=2.5,
     load_s=1.5,
     verified={"entry": 50},
+    flows_from="",
     entry="18" * 8,
     relocations={3: "scratches", 13: "programs"},
 )

@@ -70,12 +70,6 @@ def test_hmac_blocks():
     assert hmac.digest(HMAC_KEY, b"value", "sha256") == built
 
 
-def test_unknown_map():
-    """A name that is no map of the programs is a mistake of the caller."""
-    with pytest.raises(AssertionError):
-        tables.element_types("nothing")
-
-
 # -- digests ----------------------------------------------------------------------------------
 
 

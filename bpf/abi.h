@@ -354,8 +354,7 @@ struct dlp_event {
 	__u8 flags; /* enum dlp_event_flag */
 	__u8 reason; /* enum dlp_reason, for kinds other than match */
 	__u8 digest[32]; /* HMAC-SHA-256 of the normalised value */
-	__u8 head
-		[8]; /* first and last bytes, for masking (see copy_edges) */
+	__u8 head[8]; /* first and last bytes, for masking (see copy_edges) */
 	__u8 tail[8];
 };
 

@@ -14,6 +14,7 @@ SPAN = 126
 LITERAL = 32
 STEPS = 16
 CLASSES = 256
+CLASS_WORDS = 1024
 ANCHORS = 8
 LANE = 64
 BLOOM_WORDS = 8192
@@ -185,7 +186,7 @@ class BloomStruct(Structure):
 
 
 class ClassesStruct(Structure):
-    _fields_ = [("member", c_uint64 * (CLASSES * 4))]
+    _fields_ = [("member", c_uint64 * CLASS_WORDS)]
 
 
 class LaneStruct(Structure):

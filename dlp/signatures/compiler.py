@@ -53,16 +53,24 @@ def compile_packs(packs: Sequence[Pack], *, stride: int | None = None) -> Kernel
         raise PackError(f"more than {SIGNATURES} signatures", remedy="enable fewer packs")
     strides = STRIDES if stride is None else (stride,)
     judged = [judge(signature, min(strides)) for signature in signatures]
-    chosen = _stride(judged, strides)
-    return _assemble(judged, chosen)
+    *larger, smallest = _possible(judged, strides)
+    for chosen in larger:
+        try:
+            return _assemble(judged, chosen)
+        except PackError:
+            # Shapes that crowd a q-gram at a large stride may have room at a smaller one.
+            continue
+    return _assemble(judged, smallest)
 
 
-def _stride(judged: Sequence[Judged], strides: Sequence[int]) -> int:
+def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
+    """The strides at which every form has anchors, the largest first; the smallest if none."""
     forms = [form for one in judged for form in one.grams]
-    for stride in sorted(strides, reverse=True):
-        if all(anchors.candidates(form, stride) is not None for form in forms):
-            return stride
-    return min(strides)
+    return [
+        stride
+        for stride in sorted(strides, reverse=True)
+        if all(anchors.candidates(form, stride) is not None for form in forms)
+    ] or [min(strides)]
 
 
 def _assemble(judged: Sequence[Judged], stride: int) -> KernelImage:

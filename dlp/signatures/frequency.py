@@ -21,15 +21,15 @@ _VALUES: Final = 128
 
 def share(sets: Sequence[tuple[int, ...]]) -> float:
     """Part of all positions at which bytes of these sets of folded values stand in a row."""
-    table = _pairs()
-    weights = {value: sum(table[_index(value)]) for value in sets[0]}
+    table, totals = _pairs()
+    weights = {value: totals[_index(value)] for value in sets[0]}
     for _, current in pairwise(sets):
         after = dict.fromkeys(current, 0.0)
         for first, weight in weights.items():
             row = table[_index(first)]
-            whole = sum(row)
+            scaled = weight / totals[_index(first)]
             for second in current:
-                after[second] += weight * row[_index(second)] / whole
+                after[second] += scaled * row[_index(second)]
         weights = after
     return sum(weights.values())
 
@@ -40,14 +40,16 @@ def _index(value: int) -> int:
 
 
 @cache
-def _pairs() -> tuple[tuple[float, ...], ...]:
+def _pairs() -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
+    """Share of each pair by first and second value, and of each first value."""
     raw = zlib.decompress(base64.b85decode(_TABLE))
     shares = [2.0 ** (-value / _SCALE) for value in raw]
     whole = sum(shares)
-    return tuple(
+    rows = tuple(
         tuple(value / whole for value in shares[row * _VALUES : (row + 1) * _VALUES])
         for row in range(_VALUES)
     )
+    return rows, tuple(map(sum, rows))
 
 
 _TABLE: Final = (

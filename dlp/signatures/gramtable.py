@@ -34,15 +34,16 @@ class GramTable:
             )
         result: list[tuple[bytes, int]] = []
         for options in choices:
-            chosen = next((anchor for anchor in options if self._room(anchor)), None)
+            chosen = next(filter(None, map(self._room, options)), None)
             if chosen is None:
                 raise PackError(
                     f"its q-grams are shared by more than {ANCHORS_PER_GRAM} shapes",
                     remedy="join signatures of one prefix, or make their prefixes differ",
                 )
-            for gram in chosen.grams():
-                self.entries.setdefault(gram, []).append((shape, chosen.offset))
-                result.append((gram, chosen.offset))
+            offset, grams = chosen
+            for gram in grams:
+                self.entries.setdefault(gram, []).append((shape, offset))
+                result.append((gram, offset))
         return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
 
     def bloom(self) -> tuple[int, ...]:
@@ -60,5 +61,9 @@ class GramTable:
         """The entries, in the order of the grams."""
         return {gram: tuple(self.entries[gram]) for gram in sorted(self.entries)}
 
-    def _room(self, anchor: Anchor) -> bool:
-        return all(len(self.entries.get(gram, ())) < ANCHORS_PER_GRAM for gram in anchor.grams())
+    def _room(self, anchor: Anchor) -> tuple[int, tuple[bytes, ...]] | None:
+        """Offset and grams of an anchor that all have room."""
+        grams = anchor.grams()
+        if any(len(self.entries.get(gram, ())) >= ANCHORS_PER_GRAM for gram in grams):
+            return None
+        return anchor.offset, grams

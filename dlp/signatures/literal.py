@@ -7,6 +7,7 @@ look at those. Fixed bytes thus take no byte class, of which there are few.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from dlp.signatures import byteset
@@ -26,6 +27,7 @@ class Literal:
     fold: bytes
 
 
+@lru_cache(maxsize=16384)
 def literal(runs: tuple[Run, ...]) -> Literal:
     """The fixed bytes of the window of LITERAL bytes at fixed offsets that holds most of them.
 

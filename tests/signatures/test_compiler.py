@@ -74,16 +74,16 @@ def test_lane_overflow():
 
 
 def test_a_thousand_signatures():
-    """1,000 signatures compile within 5 s."""
+    """1,000 signatures compile within 5 s of processor time."""
     prefixes = ["".join(each) for each in itertools.product("bcdfghjklm", repeat=3)]
     many = [
         signature(rf"\b{prefix}t_[0-9a-f]{{32}}\b", id_=f"made.token.{prefix}")
         for prefix in prefixes
     ]
-    begun = time.perf_counter()
+    begun = time.process_time()
     compiled = compile_packs([pack(*many)])
 
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     assert 1000 == len(compiled.signatures)
 
 

@@ -25,6 +25,7 @@ PROTOCOL_TEST = 253  # RFC 3692: experiments
 
 
 def ethernet() -> Packet:
+    """Addresses given: scapy would ask the network for those it is not told."""
     return Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 
 
@@ -128,7 +129,8 @@ def tagged(packet: Packet, *, tags: int) -> Packet:
 
 
 def arp() -> Packet:
-    return Ether(dst="ff:ff:ff:ff:ff:ff") / ARP(psrc=OURS4, pdst=THEIRS4)
+    sender = "02:00:00:00:00:01"
+    return Ether(src=sender, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=sender, psrc=OURS4, pdst=THEIRS4)
 
 
 def odd_ethertype(payload: bytes, ethertype: int = ETHERTYPE_TEST) -> Packet:

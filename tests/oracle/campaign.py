@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tests.oracle.cases import Carrier, Case, Cases
-from tests.oracle.compare import Disagreement, compare
+from tests.oracle.compare import Disagreement, Observed, Outcome, compare
 from tests.oracle.corpus import Corpus
 from tests.oracle.harness import Kernel, SignatureSet, signature_set
 from tests.oracle.model import Expected, Model
@@ -59,12 +59,18 @@ class Judge:
         self.set: SignatureSet = signature_set(stride)
         rules = self.set.packs.rules
         self.cases = Cases(Corpus(rules, self.set.packs.samples, seed), seed)
-        self._seed = seed
+        self._seed, self._stride = seed, stride
         self._model = Model(rules)
 
     def expected(self, case: Case) -> list[Expected]:
         judge = self._model.datagrams if case.carrier is Carrier.UDP else self._model.stream
         return judge(case.stream, case.segments)
+
+    def judge(self, case: Case, observed: Sequence[Observed]) -> Outcome:
+        again = f"--seed {self._seed} --case {case.number} --show"
+        if self._stride is not None:
+            again += f" --stride {self._stride}"
+        return compare(again, case, self.set.packs.rules, self.expected(case), observed)
 
     def run(self, kernel: Kernel, numbers: Sequence[int]) -> Tally:
         kernel.load(self.set)
@@ -72,9 +78,7 @@ class Judge:
         for at in range(0, len(numbers), BATCH):
             cases = [self.cases[number] for number in numbers[at : at + BATCH]]
             for case, observed in zip(cases, kernel.run(cases), strict=True):
-                outcome = compare(
-                    self._seed, case, self.set.packs.rules, self.expected(case), observed
-                )
+                outcome = self.judge(case, observed)
                 tally.cases += 1
                 tally.matches += outcome.matches
                 tally.over_budget += outcome.over_budget

@@ -27,9 +27,9 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """`seed` and `case` reproduce it: python -m tests.oracle --seed S --case K --show."""
+    """`again` are the arguments of `python -m tests.oracle` that show it once more."""
 
-    seed: int
+    again: str
     case: int
     kind: str
     segment: int
@@ -45,7 +45,7 @@ class Disagreement:
         more = f" … {len(self.cuts)} segments" if len(self.cuts) > 12 else ""
         return (
             f"case {self.case} ({self.kind}), segment {self.segment}: {self.what} {place}"
-            f" | segments {cuts}{more} | --seed {self.seed} --case {self.case} --show"
+            f" | segments {cuts}{more} | {self.again}"
         )
 
 
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def compare(
-    seed: int,
+    again: str,
     case: Case,
     rules: Sequence[Rule],
     expected: Sequence[Expected],
@@ -65,14 +65,15 @@ def compare(
 ) -> Outcome:
     """Judge a case up to the first segment that went over budget.
 
-    From there on the kernel may know less of the stream than the model does.
+    From there on the kernel may know less of the stream than the model does. `again` goes into
+    each disagreement.
     """
-    return _Comparison(seed, case, rules).run(expected, observed)
+    return _Comparison(again, case, rules).run(expected, observed)
 
 
 class _Comparison:
-    def __init__(self, seed: int, case: Case, rules: Sequence[Rule]) -> None:
-        self._seed, self._case, self._rules = seed, case, rules
+    def __init__(self, again: str, case: Case, rules: Sequence[Rule]) -> None:
+        self._again, self._case, self._rules = again, case, rules
         self._found: list[Disagreement] = []
         self._segment = 0
         self._reported: set[Place] = set()
@@ -135,7 +136,7 @@ class _Comparison:
     def _report(self, what: str, place: Place | None = None, length: int = 0) -> None:
         self._found.append(
             Disagreement(
-                seed=self._seed,
+                again=self._again,
                 case=self._case.number,
                 kind=self._case.kind,
                 segment=self._segment,

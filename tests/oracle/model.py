@@ -6,6 +6,9 @@ A signature matches at a start with the first segment whose end, taken as the en
 lets `regex.match(stream so far, start)` succeed on a value that passes the checksum. The kernel
 must report it in exactly that segment and never again. A datagram stands alone.
 
+One thing is left to the kernel: where a number passes its checksum at the end of one segment and,
+grown by the next, passes it again, it may be reported a second time, as the longer number it is.
+
 Matches that are longer than the kernel decides are only asked for as a prefilter: it must have
 fired by that segment.
 """
@@ -77,7 +80,8 @@ class Expected:
     """What is due with one segment.
 
     `due` must be reported, each value once a flow; `tolerated` may be: what a retransmission
-    shows again. A rule in `prefilters` must have fired with this segment or one before.
+    shows again, and a number that grew. A rule in `prefilters` must have fired with this
+    segment or one before.
     """
 
     due: dict[Place, Found] = field(default_factory=dict)
@@ -107,7 +111,7 @@ class Model:
         """A TCP flow. The first segment's start is stream offset `segments[0].start`."""
         result: list[Expected] = []
         base = following = segments[0].start
-        seen: set[Place] = set()
+        seen: dict[Place, int] = {}
         fired: set[int] = set()
         for segment in segments:
             expected = Expected()
@@ -119,11 +123,13 @@ class Model:
             if segment.end > following:
                 end = segment.end - base
                 for number, start, length in self._new(text, following - base, end):
-                    place = Place(number, base + start)
+                    place, rule = Place(number, base + start), self.rules[number]
+                    found = Found(length, rule.value(text[start : start + length]))
                     if place not in seen:
-                        seen.add(place)
-                        value = self.rules[number].value(text[start : start + length])
-                        expected.due[place] = Found(length, value)
+                        seen[place] = length
+                        expected.due[place] = found
+                    elif rule.checked and length > seen[place]:
+                        expected.tolerated[place] = found
                 for number, rule in self._loose:
                     if number not in fired and any(matches(rule, text, 0, end)):
                         fired.add(number)

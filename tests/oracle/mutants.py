@@ -25,26 +25,44 @@ MUTANTS = (
     Mutant(
         "tail: nothing of the stream is kept for the next segment",
         "flow.h",
-        "__builtin_memcpy(flow->tail, buf->b + end, DLP_TAIL);",
+        "__builtin_memcpy(flow->tail, buf->b + tail, DLP_TAIL);",
         "__builtin_memset(flow->tail, 0, DLP_TAIL);",
     ),
     Mutant(
         "tail: one byte short",
         "flow.h",
-        "\tend -= DLP_TAIL;\n",
-        "\tend -= DLP_TAIL + 1;\n",
+        "index_of(s->end - s->trailer - DLP_TAIL)",
+        "index_of(s->end - s->trailer - DLP_TAIL - 1)",
+    ),
+    Mutant(
+        "tail: passed over although it was flagged",
+        "flow.h",
+        "if (s->flagged && tail_flagged(s))",
+        "if (0 && tail_flagged(s))",
     ),
     Mutant(
         "boundary: the byte behind a match is not looked at",
         "shape.h",
         "if (!in_class(class_table, buf->b[pos], s->shape.right))",
-        "if (0)",
+        "if (0 && !in_class(class_table, buf->b[pos], s->shape.right))",
     ),
     Mutant(
         "boundary: the byte before a match is not looked at",
         "shape.h",
         "if (!in_class(classes, buf->b[before], shape->left))",
-        "if (0)",
+        "if (0 && !in_class(classes, buf->b[before], shape->left))",
+    ),
+    Mutant(
+        "literal: not looked at",
+        "shape.h",
+        "|| literal_differs(shape, buf->b + literal)",
+        "|| (0 && literal_differs(shape, buf->b + literal))",
+    ),
+    Mutant(
+        "first seen: a match that goes on is reported again",
+        "shape.h",
+        "cut = s->cut &&",
+        "cut = 0 &&",
     ),
     Mutant(
         "Luhn: doubled digits are summed wrongly",
@@ -96,8 +114,8 @@ MUTANTS = (
     Mutant(
         "Bloom filter: the second bit is looked for elsewhere",
         "scan.h",
-        "(word >> ((product >> 42) & 63))",
-        "(word >> ((product >> 43) & 63))",
+        "shift_right(word, product >> 42)",
+        "shift_right(word, product >> 43)",
     ),
     Mutant(
         "digit lane: one pair of a word is not looked at",

@@ -163,7 +163,7 @@ def test_comparison_tells_each_kind_apart():
     want = Model(RULES).stream(case.stream, case.segments)
 
     def judged(observed: Observed) -> list[str]:
-        return [each.what for each in compare(1, case, RULES, want, [observed]).disagreements]
+        return [each.what for each in compare("", case, RULES, want, [observed]).disagreements]
 
     hit = (Place(0, 0), 16)
     assert [] == judged(Observed(hits=[hit]))
@@ -173,7 +173,7 @@ def test_comparison_tells_each_kind_apart():
     assert ["of another length"] == judged(Observed(hits=[(Place(0, 0), 15)]))
     assert ["dropped"] == judged(Observed(hits=[hit], passed=False))
     assert [] == judged(Observed(passed=False, over_budget=True))
-    assert "4111" not in str(compare(1, case, RULES, want, [Observed()]).disagreements[0])
+    assert "4111" not in str(compare("", case, RULES, want, [Observed()]).disagreements[0])
 
 
 def test_outline_hides_the_value():

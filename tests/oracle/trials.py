@@ -1,4 +1,8 @@
-"""Runs the mutants: each is built, and must disagree with the model within so many cases."""
+"""Runs the mutants: each is built, and must disagree with the model within so many cases.
+
+The source as it is goes first, on as many: where that disagrees too, a mutant's disagreement
+proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,37 +26,42 @@ PATIENCE = 6000  # cases
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    mutant: Mutant
+    """`killed`: the model disagreed, after `cases` cases."""
+
+    name: str
     killed: bool
     cases: int
 
 
+CONTROL = "the source as it is"
+
+
 def run_mutants(seed: int) -> Iterator[Trial]:
-    """Try each mutant in a process of its own. Raises StaleMutantError before the first."""
+    """The control, then each mutant. Raises StaleMutantError before the first."""
     for mutant in MUTANTS:
         mutants.broken(mutant, (bpf_dir() / mutant.file).read_text())
     context = multiprocessing.get_context("spawn")
     with context.Pool(1, initializer=leave_namespace) as pool:
+        yield pool.apply(_try, (CONTROL, source.joined(bpf_dir()), (), seed))
         for mutant in MUTANTS:
-            yield pool.apply(try_mutant, (mutant, seed))
+            yield pool.apply(_try, (mutant.name, _text(mutant), mutant.kinds, seed))
 
 
-def try_mutant(mutant: Mutant, seed: int) -> Trial:
-    """Run cases until one disagrees."""
+def _text(mutant: Mutant) -> str:
     with tempfile.TemporaryDirectory(prefix="mutant") as directory:
         mutants.apply(mutant, bpf_dir(), Path(directory))
-        text = source.joined(Path(directory))
+        return source.joined(Path(directory))
+
+
+def _try(name: str, text: str, kinds: tuple[str, ...], seed: int) -> Trial:
+    """Run cases until one disagrees."""
     judge = judge_of(None, seed)
-    numbers = (
-        number
-        for number in count()
-        if not mutant.kinds or judge.cases.kind_of(number) in mutant.kinds
-    )
+    numbers = (n for n in count() if not kinds or judge.cases.kind_of(n) in kinds)
     tried = 0
     with Kernel(text=text) as kernel:
         while tried < PATIENCE:
             tally = judge.run(kernel, list(islice(numbers, BATCH)))
             tried += tally.cases
             if tally.disagreements:
-                return Trial(mutant, killed=True, cases=tried)
-    return Trial(mutant, killed=False, cases=tried)
+                return Trial(name, killed=True, cases=tried)
+    return Trial(name, killed=False, cases=tried)

@@ -1,0 +1,77 @@
+"""The kernel programs agree with the model, on a hundred thousand streams."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlp.resources import bpf_dir
+from tests.datapath.conftest import require_root
+from tests.oracle import campaign, mutants
+from tests.oracle.mutants import MUTANTS
+
+CASES = 100_000
+SEED = 20_241_101
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.kernel
+def test_kernel_equals_model():
+    """Every match is reported in the segment that completes it, and nothing else is."""
+    require_root()
+
+    total = campaign.run(SEED, CASES, os.cpu_count() or 1, lambda _: None)
+
+    shown = "\n".join(map(str, total.disagreements[:10]))
+    assert not total.disagreements, f"{len(total.disagreements)} disagreements:\n{shown}"
+    assert CASES == total.cases
+    assert total.matches > CASES
+    assert total.over_budget < CASES // 200
+
+
+@pytest.mark.kernel
+def test_command_ends_with_the_count():
+    """`python -m tests.oracle` says how many cases it ran, on its last line."""
+    require_root()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.oracle", "--cases", "200", "--jobs", "1", "--seed", "3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("oracle: 200 cases, ")
+    assert done.stdout.endswith(" matches, 0 disagreements\n")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_fits_the_source(mutant: mutants.Mutant):
+    """A fault's text is in the source once; a source that moved on needs the fault anew."""
+
+    text = (bpf_dir() / mutant.file).read_text()
+
+    assert text != mutants.broken(mutant, text)
+
+
+def test_stale_mutant_is_an_error():
+    """A fault that no longer applies is not passed over."""
+
+    with pytest.raises(mutants.StaleMutantError, match="0 times"):
+        mutants.broken(MUTANTS[0], "int other;")
+
+
+def test_every_stride_has_its_share():
+    """The built-in set's own stride and the two others each get blocks of cases."""
+    jobs = list(campaign.jobs_of(SEED, CASES))
+
+    assert CASES == sum(job.last - job.first for job in jobs)
+    assert set(campaign.STRIDES) == {job.stride for job in jobs}
+    for stride in campaign.STRIDES:
+        firsts = [job.first for job in jobs if job.stride == stride]
+        assert list(range(0, len(firsts) * campaign.BLOCK, campaign.BLOCK)) == firsts

@@ -153,7 +153,7 @@ def _is_ours(found: Any) -> bool:
     return (
         found["handle"] == HANDLE
         and options is not None
-        and options.get("name") == NAME
+        and options.get_attr("TCA_BPF_NAME") == NAME
         and found["info"] >> 16 == PRIORITY
     )
 

@@ -4,23 +4,23 @@
  * policy names, or whose checksum fails, ends here.
  */
 
-#define CHECKED 32 /* hits a call */
+#define CHECKED 48 /* hits a call */
 #define VALUES 48 /* letters and digits of the longest value with a checksum */
 #define EVENT_SHARE 8 /* judged matches a packet; further harmless ones are counted only */
 
-/* Letters and digits of the match as numbers, one a byte: 0..9, 10..35. Returns how many. */
-static __always_inline u32 gather_values(struct scratch *s, struct buffer *buf,
-					 const struct dlp_constants *c, u64 start, u64 end)
+/* Letters and digits of the match as numbers, one a byte: 0..9, 10..35. */
+static __always_inline void gather_values(struct scratch *s, struct buffer *buf,
+					  const struct dlp_constants *c, u64 start)
 {
 	s->count = 0;
 #pragma clang loop unroll(disable)
-	for (u64 k = 0; k < 64; k++) {
+	for (u64 k = 0; k < VALUES; k++) {
 		u64 at = index_of(start + k), v;
 		u32 n;
 
 		OPAQUE_VALUE(k);
 		BARRIER();
-		if (at >= end)
+		if (at >= s->value_end)
 			break;
 		v = c->value[buf->b[at]];
 		n = s->count;
@@ -28,7 +28,6 @@ static __always_inline u32 gather_values(struct scratch *s, struct buffer *buf,
 		s->count = n + (u32)((v - 36) >> 63);
 	}
 	BARRIER();
-	return s->count;
 }
 
 static __always_inline u32 value_at(const struct scratch *s, u64 i)
@@ -37,22 +36,24 @@ static __always_inline u32 value_at(const struct scratch *s, u64 i)
 	return s->value[i];
 }
 
-static __always_inline int luhn(const struct scratch *s, u32 n)
+static __always_inline int luhn(struct scratch *s)
 {
-	u32 sum = 0;
-
+	s->sum = 0;
 #pragma clang loop unroll(disable)
 	for (u32 i = 0; i < 24; i++) {
-		u32 v = value_at(s, (u64)n - 1 - i), twice = v * 2;
+		u32 v, twice;
 
 		OPAQUE_VALUE(i);
-		if (i >= n)
+		BARRIER();
+		if (i >= s->count)
 			break;
-		twice -= twice > 9 ? 9 : 0;
-		sum += i & 1 ? twice : v;
-		OPAQUE_VALUE(sum);
+		v = value_at(s, (u64)s->count - 1 - i);
+		twice = v * 2;
+		twice -= 9 & -(u32)((9 - (u64)twice) >> 63);
+		s->sum += i & 1 ? twice : v;
 	}
-	return sum % 10 == 0;
+	BARRIER();
+	return s->sum % 10 == 0;
 }
 
 static __always_inline u32 horner97(u32 rest, u32 v)
@@ -60,36 +61,36 @@ static __always_inline u32 horner97(u32 rest, u32 v)
 	return (rest * (v > 9 ? 100 : 10) + v) % 97;
 }
 
-static __always_inline int iban(const struct scratch *s, u32 n)
+static __always_inline int iban(struct scratch *s)
 {
-	u32 rest = 0;
-
-	if (n < 15 || n > 34)
+	if (s->count < 15 || s->count > 34)
 		return 0;
+	s->sum = 0;
 #pragma clang loop unroll(disable)
 	for (u32 i = 4; i < 34; i++) {
 		OPAQUE_VALUE(i);
-		if (i >= n)
+		BARRIER();
+		if (i >= s->count)
 			break;
-		rest = horner97(rest, value_at(s, i));
-		OPAQUE_VALUE(rest);
+		s->sum = horner97(s->sum, value_at(s, i));
 	}
+	BARRIER();
 #pragma unroll
 	for (int i = 0; i < 4; i++)
-		rest = horner97(rest, s->value[i]);
-	return rest == 1;
+		s->sum = horner97(s->sum, s->value[i]);
+	return s->sum == 1;
 }
 
-static __always_inline int us_ssn(const struct scratch *s, u32 n)
+static __always_inline int us_ssn(const struct scratch *s)
 {
 	u32 area = s->value[0] * 100 + s->value[1] * 10 + s->value[2];
 	u32 group = s->value[3] * 10 + s->value[4];
 	u32 serial = s->value[5] + s->value[6] + s->value[7] + s->value[8];
 
-	return n == 9 && area && area != 666 && area < 900 && group && serial;
+	return s->count == 9 && area && area != 666 && area < 900 && group && serial;
 }
 
-static __always_inline int nhs(const struct scratch *s, u32 n)
+static __always_inline int nhs(const struct scratch *s)
 {
 	u32 sum = 0, check;
 
@@ -99,10 +100,10 @@ static __always_inline int nhs(const struct scratch *s, u32 n)
 	check = 11 - sum % 11;
 	if (check == 11)
 		check = 0;
-	return n == 10 && check == s->value[9];
+	return s->count == 10 && check == s->value[9];
 }
 
-static __always_inline int de_tax(const struct scratch *s, u32 n)
+static __always_inline int de_tax(const struct scratch *s)
 {
 	u32 product = 10, check;
 
@@ -114,10 +115,10 @@ static __always_inline int de_tax(const struct scratch *s, u32 n)
 		product = sum * 2 % 11;
 	}
 	check = (11 - product) % 10;
-	return n == 11 && s->value[0] && check == s->value[10];
+	return s->count == 11 && s->value[0] && check == s->value[10];
 }
 
-static __always_inline int es_dni(const struct scratch *s, const struct dlp_constants *c, u32 n)
+static __always_inline int es_dni(const struct scratch *s, const struct dlp_constants *c)
 {
 	u32 first = s->value[0], number;
 
@@ -129,10 +130,10 @@ static __always_inline int es_dni(const struct scratch *s, const struct dlp_cons
 		number = number * 10 + s->value[i];
 	number %= 23;
 	asm volatile("%0 &= 31" : "+r"(number));
-	return n == 9 && first < 10 && c->dni_letter[number] == s->value[8];
+	return s->count == 9 && first < 10 && c->dni_letter[number] == s->value[8];
 }
 
-static __always_inline int fr_nir(const struct scratch *s, u32 n)
+static __always_inline int fr_nir(const struct scratch *s)
 {
 	u32 rest = 0;
 
@@ -147,29 +148,29 @@ static __always_inline int fr_nir(const struct scratch *s, u32 n)
 			v = v == 10 ? 9 : 8;
 		rest = (rest * 10 + v) % 97;
 	}
-	return n == 15 && 97 - rest == s->value[13] * 10u + s->value[14];
+	return s->count == 15 && 97 - rest == s->value[13] * 10u + s->value[14];
 }
 
 static __always_inline int checksum_holds(struct scratch *s, const struct dlp_constants *c,
-					  u32 check, u32 n)
+					  u32 check)
 {
 	switch (check) {
 	case DLP_CHECK_NONE:
 		return 1;
 	case DLP_CHECK_LUHN:
-		return luhn(s, n);
+		return luhn(s);
 	case DLP_CHECK_IBAN:
-		return iban(s, n);
+		return iban(s);
 	case DLP_CHECK_US_SSN:
-		return us_ssn(s, n);
+		return us_ssn(s);
 	case DLP_CHECK_NHS:
-		return nhs(s, n);
+		return nhs(s);
 	case DLP_CHECK_DE_TAX:
-		return de_tax(s, n);
+		return de_tax(s);
 	case DLP_CHECK_ES_DNI:
-		return es_dni(s, c, n);
+		return es_dni(s, c);
 	case DLP_CHECK_FR_NIR:
-		return fr_nir(s, n);
+		return fr_nir(s);
 	}
 	return 0;
 }
@@ -224,22 +225,25 @@ int check(struct __sk_buff *skb)
 		signature = signatures.lookup(&s->index_key);
 		if (!signature)
 			continue;
-		if (hit >> 63) {
-			if (signature->check == DLP_CHECK_NONE)
-				continue;
-			n = gather_values(s, buf, c, hit >> 16 & INDEX, PAYLOAD);
-			BARRIER();
-			if (checksum_holds(s, c, signature->check, n))
-				continue;
-		}
+		/*
+		 * A hit that seemed to end with the segment before was reported then, if its
+		 * checksum held: look at the part first, and in the next turn at the whole.
+		 */
+		s->part = hit >> 63 & (s->whole ^ 1);
+		s->value_end = s->part ? PAYLOAD : hit & INDEX;
+		s->holds = 1;
+		BARRIER();
 		if (signature->check != DLP_CHECK_NONE) {
-			n = gather_values(s, buf, c, hit >> 16 & INDEX, hit & INDEX);
-			BARRIER();
-			if (!checksum_holds(s, c, signature->check, n)) {
-				tally(s, DLP_R_CHECK_FAILED, 1, 0);
-				continue;
-			}
+			gather_values(s, buf, c, hit >> 16 & INDEX);
+			s->holds = checksum_holds(s, c, signature->check);
 		}
+		BARRIER();
+		s->whole = s->part & (s->holds ^ 1);
+		s->hit -= s->whole;
+		if (!s->holds && !s->part)
+			tally(s, DLP_R_CHECK_FAILED, 1, 0);
+		if (s->part || !s->holds)
+			continue;
 		rule = rules.lookup(&s->rule_key);
 		if (!rule)
 			continue;

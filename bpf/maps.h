@@ -96,6 +96,10 @@ struct scratch {
 	u32 match;
 	u32 hits;
 	u32 hit;
+	u32 part; /* of the hit at hand only what was there with the segment before is looked at */
+	u32 whole; /* now it is looked at as a whole */
+	u32 holds; /* its checksum */
+	u32 value_end;
 	u32 found;
 	u32 judge;
 
@@ -132,7 +136,8 @@ struct scratch {
 	u64 found_list[FOUND];
 
 	/* checksum and digest */
-	u32 count;
+	u32 count; /* of the values */
+	u32 sum;
 	u8 value[64];
 	u32 h[8];
 	u32 w[64];

@@ -178,6 +178,7 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	s->match = 0;
 	s->hits = 0;
 	s->hit = 0;
+	s->whole = 0;
 	s->found = 0;
 	s->judge = 0;
 	s->busy = 0;

@@ -84,7 +84,7 @@ enum dlp_reason {
 	DLP_R_INSPECTOR_DOWN = 42, /* dropped: policy on_inspector_down: closed */
 	DLP_R_NO_POLICY = 43, /* fell to the strictest policy */
 	DLP_R_LENGTH_LIE = 44, /* IP total length beyond the packet: scanned up to its end */
-	DLP_R_TRAILER = 45, /* bytes past the IP length, scanned too */
+	DLP_R_TRAILER = 45, /* dropped: bytes past the IP length that are no padding */
 	DLP_R_PASSED = 46, /* packets let out */
 	DLP_R_DROPPED = 47, /* packets dropped, whatever the reason */
 	DLP_R_CONTROL = 48, /* FIN or RST without payload of a blocked flow, let out */
@@ -311,8 +311,8 @@ struct dlp_flow {
 	__u8 state; /* enum dlp_flow_state */
 	__u8 flags; /* enum dlp_flow_flag */
 	__u8 opaque; /* enum dlp_opaque */
-	__u8 generation; /* that `policy` and the destination flags were read from */
-	__u32 pad;
+	__u8 pad;
+	__u32 release; /* that `policy` and the destination flags were read from */
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
 };
 

@@ -15,7 +15,6 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->key.protocol = 0;
 	s->key.family = 0;
 	s->key.pad = 0;
-	s->trailer = 0;
 	s->payload = 0;
 	s->tcp = 0;
 	s->tcp_flags = 0;
@@ -26,6 +25,25 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->flow_opaque = 0;
 	s->skip = 2;
 	s->flow_id = 0;
+}
+
+#define PADDING 64 /* Ethernet pads to 60 bytes */
+
+/* Whether what lies behind the IP length is zeroes, as a driver pads short frames. */
+static __always_inline int is_padding(struct __sk_buff *skb, u32 at)
+{
+	u64 rest[PADDING / 8] = {}, seen = 0, size = skb->len - at;
+
+	if (size > PADDING)
+		return 0;
+	size--;
+	asm volatile("%0 &= 63\n%0 += 1" : "+r"(size));
+	if (bpf_skb_load_bytes(skb, at, rest, size))
+		return 0;
+#pragma unroll
+	for (int i = 0; i < PADDING / 8; i++)
+		seen |= rest[i];
+	return !seen;
 }
 
 /* Parse down to the payload: 0, or the reason why that cannot be done. */
@@ -64,12 +82,9 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	if (c.lie)
 		tally(s, DLP_R_LENGTH_LIE, 1, skb->len);
 	s->cursor = c.at;
-	s->limit = skb->len;
-	if (c.end < skb->len) {
-		tally(s, DLP_R_TRAILER, 1, skb->len - c.end);
-		if (type == PROTO_TCP && c.end >= c.at)
-			s->trailer = skb->len - c.end;
-	}
+	s->limit = c.end;
+	if (c.end < skb->len && !is_padding(skb, c.end))
+		return -DLP_R_TRAILER;
 	/* A fragment of a TCP segment is scanned as it is, but it is not the stream. */
 	s->tcp = type == PROTO_TCP && !c.fragment;
 	s->tcp_flags = tcp.flags;
@@ -143,7 +158,6 @@ static __always_inline struct dlp_flow *flow_of(struct scratch *s)
 	fresh->id = (s->now << 20) ^ bpf_get_prandom_u32();
 	fresh->started_ns = s->now;
 	fresh->cgroup = s->cgroup;
-	fresh->generation = 2; /* none: read the destination rules */
 	flows.update(&s->key, fresh);
 	return flows.lookup(&s->key);
 }
@@ -155,10 +169,9 @@ static __always_inline struct dlp_flow *flow_of(struct scratch *s)
 static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 					 struct dlp_flow *flow)
 {
-	u32 stream = s->payload - s->trailer;
 	s32 ahead;
 
-	s->sequence_end = s->sequence + stream + ((s->tcp_flags & TCP_FIN) ? 1 : 0);
+	s->sequence_end = s->sequence + s->payload + ((s->tcp_flags & TCP_FIN) ? 1 : 0);
 	if (s->tcp_flags & TCP_SYN) {
 		if (!(flow->flags & DLP_F_INIT) || flow->isn != s->sequence) {
 			flow->flags = (flow->flags & (DLP_F_EXEMPT | DLP_F_DENIED)) | DLP_F_INIT;
@@ -185,6 +198,13 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 	}
 	s->advance = 1;
 	if (ahead > 0) {
+		/*
+		 * TCP sends in order, and again what is lost: in a flow known from its start a
+		 * gap means that a segment was dropped on its way here, or by this program. It
+		 * will come; what is beyond it must not pass with half its context.
+		 */
+		if (!(flow->flags & DLP_F_PARTLY) && !is_monitor(s))
+			return DLP_R_OUT_OF_ORDER;
 		if (flow->flags & DLP_F_HOLE && !is_monitor(s))
 			return DLP_R_OUT_OF_ORDER;
 		tally(s, DLP_R_GAP, 1, ahead);
@@ -310,11 +330,12 @@ int classify(struct __sk_buff *skb)
 		return drop(s, DLP_R_MAP_FAILED, skb->len);
 	s->flow_id = flow->id;
 	flow->seen_ns = s->now;
-	if (flow->generation != s->generation || flow->policy != s->policy) {
+	if (flow->release != s->release || flow->policy != s->policy) {
 		u32 action = destination_of(&s->key, policy);
 
-		flow->generation = s->generation;
+		flow->release = s->release; /* the first is 1, a fresh flow has 0 */
 		flow->policy = s->policy;
+		flow->flags |= DLP_F_TAIL; /* the other set has not seen it */
 		flow->flags &= ~(DLP_F_EXEMPT | DLP_F_DENIED);
 		if (action == DLP_DEST_EXEMPT)
 			flow->flags |= DLP_F_EXEMPT;

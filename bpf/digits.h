@@ -22,12 +22,17 @@ static __always_inline u64 digit_bytes(u64 w)
 	return gather(~x & BYTES(0x80));
 }
 
-/* 0x20 to 0x2f: more than the separators, which is all right for a filter. */
+/*
+ * Space, hyphen, full stop, slash: 0x20 and 0x2d to 0x2f, the bytes whose high nibble
+ * is 2 and whose low nibble, plus 3, is below 4 modulo 16.
+ */
 static __always_inline u64 separator_bytes(u64 w)
 {
-	u64 x = ((w >> 4) & BYTES(0x0f)) ^ BYTES(0x02);
+	u64 x = w ^ BYTES(0x20);
 
-	return gather(~(x + BYTES(0x7f)) & BYTES(0x80));
+	x = (x & BYTES(0xf0)) | (((x & BYTES(0x0f)) + BYTES(0x03)) & BYTES(0x0c));
+	x |= (x & BYTES(0x7f)) + BYTES(0x7f);
+	return gather(~x & BYTES(0x80));
 }
 
 /*

@@ -92,23 +92,23 @@ static __always_inline int tail_flagged(const struct scratch *s)
 #pragma unroll
 	for (int i = 1; i <= 4; i++)
 		flags |= s->flag[(s->blocks - i) & (FLAGS - 1)];
-	return flags || s->trailer;
+	return flags != 0;
 }
 
 /* The stream goes on behind this packet; its last bytes are kept. */
 static __always_inline void advance(struct scratch *s, struct buffer *buf, struct dlp_flow *flow)
 {
-	u64 tail = index_of(s->end - s->trailer - DLP_TAIL);
+	u64 tail = index_of(s->end - DLP_TAIL);
 
 	if (tail > PAYLOAD + CHUNK)
-		tail = ORIGIN; /* a trailer longer than the chunk: the old tail stands */
+		tail = ORIGIN; /* cannot be; the verifier does not know */
 	__builtin_memcpy(flow->tail, buf->b + tail, DLP_TAIL);
 	flow->flags &= ~DLP_F_TAIL;
 	if (s->flagged && tail_flagged(s))
 		flow->flags |= DLP_F_TAIL;
 	flow->next_seq = s->sequence_end;
 	flow->flags &= ~DLP_F_HOLE;
-	flow->offset = s->packet_base + s->payload - s->trailer;
+	flow->offset = s->packet_base + s->payload;
 }
 
 static __always_inline int finish(struct scratch *s, struct buffer *buf)
@@ -162,7 +162,7 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 			flow->packets++;
 			if (s->advance) {
 				flow->next_seq = s->sequence_end;
-				flow->offset = s->packet_base + s->payload - s->trailer;
+				flow->offset = s->packet_base + s->payload;
 				__builtin_memset(flow->tail, 0, DLP_TAIL);
 				flow->flags &= ~DLP_F_TAIL;
 			}

@@ -62,7 +62,6 @@ struct scratch {
 	/* the packet */
 	u32 cursor; /* in the packet: the next byte to load */
 	u32 limit; /* in the packet: behind the last byte to scan */
-	u32 trailer; /* bytes of it behind the IP length */
 	u32 payload;
 	u32 sequence; /* of the first payload byte */
 	u32 sequence_end;

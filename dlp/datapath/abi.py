@@ -286,8 +286,8 @@ class FlowStruct(Structure):
         ("state", c_uint8),
         ("flags", c_uint8),
         ("opaque", c_uint8),
-        ("generation", c_uint8),
-        ("pad", c_uint32),
+        ("pad", c_uint8),
+        ("release", c_uint32),
         ("tail", c_uint8 * TAIL),
     ]
 

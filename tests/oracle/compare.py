@@ -91,8 +91,8 @@ class _Comparison:
         return Outcome(matches, 0, self._found)
 
     def _judge(self, want: Expected, got: Observed) -> None:
-        if not got.passed:
-            self._report("dropped")
+        if got.passed == want.dropped:
+            self._report("passed" if got.passed else "dropped")
         if self._case.carrier is Carrier.UDP:
             self._reported.clear()  # places are counted anew in each datagram
         for place, length in got.hits:

@@ -81,12 +81,13 @@ class Expected:
 
     `due` must be reported, each value once a flow; `tolerated` may be: what a retransmission
     shows again, and a number that grew. A rule in `prefilters` must have fired with this
-    segment or one before.
+    segment or one before. `dropped`: the segment may not pass.
     """
 
     due: dict[Place, Found] = field(default_factory=dict)
     tolerated: dict[Place, Found] = field(default_factory=dict)
     prefilters: set[int] = field(default_factory=set)
+    dropped: bool = False
 
 
 def matches(rule: Rule, text: bytes, low: int, high: int) -> Iterator[tuple[int, int]]:
@@ -115,6 +116,11 @@ class Model:
         fired: set[int] = set()
         for segment in segments:
             expected = Expected()
+            if segment.start > following and segments[0].syn:
+                # A flow known from its start: what is beyond a hole waits for it.
+                expected.dropped = True
+                result.append(expected)
+                continue
             if segment.start > following:  # a gap: what follows is read as a new stream
                 base = following = segment.start
             text = data[base : max(segment.end, following)] if base else data

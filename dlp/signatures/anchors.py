@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,10 @@ from dlp.signatures.forms import Form
 
 GRAM: Final = 4
 REACH: Final = 60
+# Where nothing in a stream's tail was flagged, the kernel looks again at its last 32 bytes
+# only (bpf/scan.h): with one anchor of a form cut by the segment's end, the others, of
+# which the next scan may sample any, must begin in those.
+SPREAD: Final = 28
 VARIANTS: Final = 420
 CHEAP: Final = 40
 PER_VARIANT: Final = 0.5
@@ -49,13 +54,27 @@ class Anchor:
 def candidates(form: Form, stride: int) -> list[list[Anchor]] | None:
     """For each remainder the anchors that serve it, the cheapest first.
 
-    None where a remainder has none: the form cannot be found at this stride.
+    All lie within SPREAD of one another. None where a remainder has none: the form cannot
+    be found at this stride.
     """
+    best: list[list[Anchor]] | None = None
+    least = math.inf
+    known = places(form)
+    for low in known:
+        near = [one for one in known if low.offset <= one.offset <= low.offset + SPREAD]
+        found = _by_remainder(near, stride)
+        if not all(found):
+            continue
+        cost = sum(_cost(choices[0], stride) for choices in found)
+        if cost < least:
+            best, least = found, cost
+    return best
+
+
+def _by_remainder(anchors: Iterable[Anchor], stride: int) -> list[list[Anchor]]:
     found: list[list[Anchor]] = [[] for _ in range(stride)]
-    for anchor in places(form):
+    for anchor in anchors:
         found[anchor.offset % stride].append(anchor)
-    if not all(found):
-        return None
     for choices in found:
         choices.sort(key=lambda anchor: (_cost(anchor, stride), anchor.offset))
     return found

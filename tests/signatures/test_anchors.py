@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
 
-from dlp.signatures.anchors import candidates, fixed_bytes, missing, places
+from dlp.signatures.anchors import SPREAD, candidates, fixed_bytes, missing, places
 from dlp.signatures.byteset import ALL, WORD, of
+from dlp.signatures.compiler import compile_packs
 from dlp.signatures.forms import Form
 from dlp.signatures.lowering import lower
+from dlp.signatures.pack import builtin_names, load_packs
 from dlp.signatures.regex import parse
+from tests.signatures.making import regex_pack
 
 
 def form(source: str) -> Form:
@@ -50,3 +55,13 @@ def test_folding():
 def test_missing():
     """What is missing is told in bytes."""
     assert missing(form("abc"), 2) == "needs 2 more fixed bytes in a row"
+
+
+def test_anchors_lie_close_together():
+    """Anchors of a form lie within what a scan that skips an idle tail reads again."""
+    pack = regex_pack("ZQXJW[a-z]{36}ZQKV[a-z]{4}")  # the rarest places are 41 bytes apart
+    image = compile_packs([pack, *load_packs(builtin_names(), Path())])
+
+    for shape in image.shapes:
+        offsets = [offset for _, offset in shape.grams]
+        assert not offsets or max(offsets) - min(offsets) <= SPREAD

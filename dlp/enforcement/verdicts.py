@@ -28,6 +28,7 @@ _KINDS = {
 _RELEASES = 8
 _FLOWS = 65536
 _VALUES = 64
+_EXCEPTED = -1  # no rule: excepted values bring none nearer to its threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,21 @@ class Translator:
             release.number, release.image, release.policies
         )
         while len(self._releases) > _RELEASES:
-            self._releases.popitem(last=False)
+            oldest, _ = self._releases.popitem(last=False)
+            self._names.pop(oldest, None)
 
     def from_event(self, event: Event) -> Verdict:
         """The verdict that an event tells of."""
         names = self._names.get(event.release)
         signature = severity = masked = ""
-        if names is not None and event.kind is abi.EventKind.MATCH:
+        # A packet on its way through a swap can carry a number that its release has not.
+        if names is not None and event.policy >= len(names.policies):
+            names = None
+        if (
+            names is not None
+            and event.kind is abi.EventKind.MATCH
+            and event.signature < len(names.signatures)
+        ):
             known = names.signatures[event.signature]
             signature, severity = known.id, known.severity
             masked = mask(event.head, event.tail, event.length, known)
@@ -150,13 +159,13 @@ class Translator:
         if row is None or row.action is Action.ALLOW:
             return None
         known = release.image.signatures[finding.signature]
-        values = flow.values.setdefault(row.rule_index, set())
+        excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
+        values = flow.values.setdefault(_EXCEPTED if excepted else row.rule_index, set())
         if finding.digest in values:
             return None
         if len(values) < _VALUES:
             values.add(finding.digest)
-        excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
-        below = len(values) < row.threshold
+        below = not excepted and len(values) < row.threshold
         passed = excepted or below
         return Verdict(
             time=time.time(),
@@ -183,7 +192,7 @@ class Translator:
             length=finding.length,
             sent_before=finding.length,
             let_out=finding.offset + finding.length,
-            count=len(values),
+            count=0 if excepted else len(values),
             release=release.number,
             detail="exception" if excepted else "below threshold" if below else "",
         )

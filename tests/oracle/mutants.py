@@ -1,11 +1,13 @@
 """Faults put into the kernel's source on purpose: the oracle must see each of them.
 
 A fault is a piece of text and what stands there instead. The text must be in the source exactly
-once, so that a fault which no longer applies is an error and not a silent pass.
+once, however its lines are broken, so that a fault which no longer applies is an error and not a
+silent pass.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +69,14 @@ MUTANTS = (
     Mutant(
         "Luhn: doubled digits are summed wrongly",
         "check.h",
-        "twice -= twice > 9 ? 9 : 0;",
-        "twice -= twice > 9 ? 8 : 0;",
+        "twice = v * 2;",
+        "twice = v * 2 + 1;",
     ),
     Mutant(
         "mod 97: another remainder",
         "check.h",
-        "return rest == 1;",
-        "return rest == 2;",
+        "return s->sum == 1;",
+        "return s->sum == 2;",
     ),
     Mutant(
         "resume: matches past a program's share are forgotten",
@@ -93,8 +95,7 @@ MUTANTS = (
     Mutant(
         "chunk: the bytes before it are not loaded again",
         "scan.h",
-        "if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN,\n"
-        "\t\t\t\t       size + DLP_TAIL))",
+        "if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN, size + DLP_TAIL))",
         "if (bpf_skb_load_bytes(skb, s->cursor, buf->b + PAYLOAD, size))",
         ("long",),
     ),
@@ -126,8 +127,8 @@ MUTANTS = (
     Mutant(
         "stream: sequence numbers do not wrap",
         "classify.h",
-        "\ts32 ahead;\n",
-        "\ts64 ahead;\n",
+        "s32 ahead;",
+        "s64 ahead;",
     ),
     Mutant(
         "stream: data in a SYN is placed one byte off",
@@ -167,10 +168,11 @@ def apply(mutant: Mutant, source: Path, target: Path) -> None:
 
 
 def broken(mutant: Mutant, text: str) -> str:
-    count = text.count(mutant.old)
+    pattern = re.compile(r"\s+".join(map(re.escape, mutant.old.split())))
+    count = len(pattern.findall(text))
     if count != 1:
         raise StaleMutantError(
             f"{mutant.name!r}: its text is {count} times in bpf/{mutant.file}; "
             "write the fault anew for the source as it is"
         )
-    return text.replace(mutant.old, mutant.new)
+    return pattern.sub(lambda _: mutant.new, text)

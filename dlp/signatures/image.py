@@ -61,7 +61,8 @@ class Shape:
         left, right: class of the byte before the start and behind the end (0: any).
             Before a stream and behind a segment that byte reads as NUL.
         grams: q-grams (4 folded bytes) with their offsets from the start of the
-            match; for each of `stride` consecutive offsets every variant is listed.
+            match; every variant is listed, for each remainder of the offset modulo the
+            stride at least one place.
             Empty for the digit lane.
         lane: True where the digit lane finds it.
         lane_offset: from the start of the match to its first digit group.

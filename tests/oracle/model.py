@@ -123,7 +123,21 @@ class Model:
                 continue
             if segment.start > following:  # a gap: what follows is read as a new stream
                 base = following = segment.start
-            text = data[base : max(segment.end, following)] if base else data
+            text = data[base : max(segment.end, following)]
+            if segment.start < following:
+                self._tolerate(expected, data, base, following, segment)
+            if segment.end > following:
+                self._require(expected, seen, text, base, following)
+                for number, rule in self._loose:
+                    if number not in fired and any(matches(rule, text, 0, len(text))):
+                        fired.add(number)
+                        expected.prefilters.add(number)
+                following = segment.end
+            result.append(expected)
+                continue
+            if segment.start > following:  # a gap: what follows is read as a new stream
+                base = following = segment.start
+            text = data[base : max(segment.end, following)]
             if segment.start < following:
                 self._tolerate(expected, data, base, following, segment)
             if segment.end > following:
@@ -136,23 +150,36 @@ class Model:
                         expected.due[place] = found
                     elif rule.checked and length > seen[place]:
                         expected.tolerated[place] = found
-                for number, rule in self._loose:
-                    if number not in fired and any(matches(rule, text, 0, end)):
-                        fired.add(number)
+                self._fire(fired, text, end)
                         expected.prefilters.add(number)
                 following = segment.end
             result.append(expected)
         return result
 
+    def _fire(self, fired: set[int], text: bytes, end: int) -> None:
+        """Note the rules whose prefilter must have fired by now."""
+        for number, rule in self._loose:
+            if number not in fired and any(matches(rule, text, 0, end)):
+                fired.add(number)
+
     def datagrams(self, data: bytes, segments: Sequence[Segment]) -> list[Expected]:
         """Each segment by itself; starts are counted from the datagram's first byte."""
         return [self.stream(data[s.start : s.end], [Segment(0, s.size)])[0] for s in segments]
 
-    def _new(self, text: bytes, known: int, end: int) -> Iterator[tuple[int, int, int]]:
-        low = max(0, known - WINDOW)
+    def _require(
+        self, expected: Expected, seen: dict[Place, int], text: bytes, base: int, following: int
+    ) -> None:
+        """What the bytes from `following` on bring to light; `text` begins at `base`."""
+        low = max(0, following - base - WINDOW)
         for number, rule in self._exact:
-            for start, length in matches(rule, text, low, end):
-                yield number, start, length
+            for start, length in matches(rule, text, low, len(text)):
+                place = Place(number, base + start)
+                found = Found(length, rule.value(text[start : start + length]))
+                if place not in seen:
+                    seen[place] = length
+                    expected.due[place] = found
+                elif rule.checked and length > seen[place]:
+                    expected.tolerated[place] = found
 
     def _tolerate(
         self, expected: Expected, data: bytes, base: int, following: int, again: Segment

@@ -134,33 +134,7 @@ class Model:
                         expected.prefilters.add(number)
                 following = segment.end
             result.append(expected)
-                continue
-            if segment.start > following:  # a gap: what follows is read as a new stream
-                base = following = segment.start
-            text = data[base : max(segment.end, following)]
-            if segment.start < following:
-                self._tolerate(expected, data, base, following, segment)
-            if segment.end > following:
-                end = segment.end - base
-                for number, start, length in self._new(text, following - base, end):
-                    place, rule = Place(number, base + start), self.rules[number]
-                    found = Found(length, rule.value(text[start : start + length]))
-                    if place not in seen:
-                        seen[place] = length
-                        expected.due[place] = found
-                    elif rule.checked and length > seen[place]:
-                        expected.tolerated[place] = found
-                self._fire(fired, text, end)
-                        expected.prefilters.add(number)
-                following = segment.end
-            result.append(expected)
         return result
-
-    def _fire(self, fired: set[int], text: bytes, end: int) -> None:
-        """Note the rules whose prefilter must have fired by now."""
-        for number, rule in self._loose:
-            if number not in fired and any(matches(rule, text, 0, end)):
-                fired.add(number)
 
     def datagrams(self, data: bytes, segments: Sequence[Segment]) -> list[Expected]:
         """Each segment by itself; starts are counted from the datagram's first byte."""

@@ -150,6 +150,7 @@ class GatewayService:
         group.create_task(self._store_verdicts())
         group.create_task(self._controller.watch())
         group.create_task(self._controller.watch_cgroups())
+        group.create_task(self._controller.mend())
         await self._matcher.start(group)
         self._datapath.beat()
         group.create_task(self._beat())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,19 +16,20 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
+from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.datapath import Datapath
 from dlp.enforcement import record
 from dlp.enforcement.keys import KeyRing, inode_of
-from dlp.enforcement.namespace import ControlledNamespace, open_controlled
+from dlp.enforcement.namespace import ControlledNamespace, drain, open_controlled
 from dlp.errors import ConfigError, DlpError
 from dlp.model import Mode, Workload, WorkloadState
 from dlp.policy import STRICTEST, PolicySet
 from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2
-from dlp.workloads.netns import NetnsNotReadyError
+from dlp.workloads.netns import NetnsNotReadyError, names, open_netns
 from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
 
 T = TypeVar("T")
-_DRAIN = 1 << 16
+_MEND_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class Controller:
         self._controlled: dict[str, ControlledNamespace] = {}
         self._failed: dict[str, str] = {}
         self._present: dict[str, int] = {}
+        # Attached by an earlier process and not yet taken over: the record must not forget them.
+        self._left = dict(self._before)
+        self._expected: frozenset[str] | None = None  # listed and there at the start
         self._cgroups: dict[str, Cgroup] = {}
         self._settled = asyncio.Event()
 
@@ -98,25 +102,37 @@ class Controller:
         return ""
 
     async def wait_enforced(self, timeout_s: float) -> bool:
-        """Wait until every listed namespace that exists or comes in time is enforced.
+        """Wait for the listed namespaces that exist, and so long for those that do not.
 
-        Returns whether all of them are.
+        Returns whether all are enforced.
         """
+        await self._until(self._tried_expected)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not all(
-                    workload.state is WorkloadState.ENFORCED for workload in self.workloads()
-                ):
-                    self._settled.clear()
-                    await self._settled.wait()
-        return all(workload.state is WorkloadState.ENFORCED for workload in self.workloads())
+                await self._until(self._all_enforced)
+        return self._all_enforced()
 
     # -- life --------------------------------------------------------------------
 
     async def watch(self) -> None:
         """Follow namespaces as they appear and go, until cancelled."""
+        self._expected = await self._in_thread(self._take_stock)
+        self._changed()
         async for event in NetnsWatcher().events():
             await self._namespace_changed(event)
+
+    async def mend(self) -> None:
+        """Try again where an attach failed, until cancelled: what stood in its way may be gone."""
+        while True:
+            await asyncio.sleep(_MEND_S)
+            for name in [name for name, each in self._controlled.items() if each.error]:
+                namespace = self._controlled.get(name)
+                if namespace is None:
+                    continue
+                await self._in_thread(self._reconcile_safely, namespace)
+                if not namespace.error:
+                    self._log.info("namespace enforced", netns=name)
+                    self._changed()
 
     async def watch_cgroups(self) -> None:
         """Follow cgroups, for policies that name some, until cancelled."""
@@ -172,6 +188,50 @@ class Controller:
 
     # -- inside ------------------------------------------------------------------
 
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _tried_expected(self) -> bool:
+        if self._expected is None:
+            return False
+        tried = self._controlled.keys() | self._failed.keys()
+        return all(name in tried for name in self._expected if name in self._present)
+
+    def _all_enforced(self) -> bool:
+        return all(workload.state is WorkloadState.ENFORCED for workload in self.workloads())
+
+    def _take_stock(self) -> frozenset[str]:
+        """Let go of what an earlier process held and this one does not list. Blocking.
+
+        Returns the listed names that are there.
+        """
+        with contextlib.ExitStack() as stack:
+            present = {}
+            for name in names():
+                with contextlib.suppress(DlpError):
+                    present[name] = stack.enter_context(open_netns(name))
+            listed = frozenset(present.keys() & set(self._rules.netns))
+            kept = {present[name].inode for name in listed}
+            handles = {handle.inode: handle for handle in present.values()}
+            for inode in list(self._left.keys() - kept):
+                entry = self._left[inode]
+                try:
+                    if inode in handles:
+                        detach_entry(entry, handles[inode].fd)
+                        self._log.info("namespace let go: it is not listed", netns=entry.name)
+                except DlpError as error:
+                    self._log.error("namespace not let go", netns=entry.name, reason=str(error))
+                    continue
+                del self._left[inode]
+        for inode, key in self._keys.known().items():
+            if inode not in kept:
+                self._keys.release(inode)
+                self._unbind_namespace(key)
+        self._present = {name: present[name].inode for name in listed} | self._present
+        return listed
+
     def _workload(self, name: str) -> Workload:
         policies = self._rules.policies
         numbers = policies.applicable(name)
@@ -202,6 +262,7 @@ class Controller:
             namespace = self._controlled.get(event.name)
             if namespace is not None and namespace.handle.inode == event.inode:
                 await self._forget(event.name, detach=False)
+            self._changed()
             return
         self._present[event.name] = event.inode
         if event.name in self._rules.netns:
@@ -223,35 +284,37 @@ class Controller:
         earlier = self._before.get(namespace.handle.inode)
         if earlier is not None:
             namespace.before = {attached.index: attached for attached in earlier.attached}
+        self._left.pop(namespace.handle.inode, None)
         # The policy first, the classifier second: its first packet finds its policy.
         self._controlled[name] = namespace
         self._bind_namespace(name, namespace)
-        await self._in_thread(namespace.reconcile)
+        await self._in_thread(self._reconcile_safely, namespace)
         asyncio.get_running_loop().add_reader(namespace.changes, self._devices_changed, name)
         # A device that came between the two is seen now.
-        await self._in_thread(namespace.reconcile)
-        self._log.info("namespace enforced", netns=name, devices=len(namespace.attached))
+        await self._in_thread(self._reconcile_safely, namespace)
+        if namespace.error:
+            self._log.error("namespace not enforced", netns=name, reason=namespace.error)
+        else:
+            self._log.info("namespace enforced", netns=name, devices=len(namespace.attached))
         self._changed()
 
     def _devices_changed(self, name: str) -> None:
         namespace = self._controlled.get(name)
         if namespace is None:
             return
-        # What the messages say does not matter: the devices are listed anew. ENOBUFS,
-        # messages lost, means the same.
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                with contextlib.suppress(BlockingIOError):
-                    namespace.changes.recv(_DRAIN)
-                    continue
-                break
-        future = self._thread.submit(self._reconcile_safely, namespace)
+        removed, sure = drain(namespace.changes)
+        future = self._thread.submit(self._reconcile_safely, namespace, removed, sure)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._changed))
 
-    def _reconcile_safely(self, namespace: ControlledNamespace) -> None:
+    def _reconcile_safely(
+        self,
+        namespace: ControlledNamespace,
+        removed: Collection[int] = (),
+        sure: bool = True,  # noqa: FBT001, FBT002 - an executor passes no keywords
+    ) -> None:
         try:
-            namespace.reconcile()
+            namespace.reconcile(removed, sure=sure)
         except DlpError as error:
             namespace.error = str(error)
 
@@ -266,9 +329,7 @@ class Controller:
                 await self._in_thread(namespace.detach)
         await self._in_thread(namespace.close)
         self._keys.release(namespace.handle.inode)
-        table = self._datapath.tables["workloads"]
-        for key in [key for key in list(table.keys()) if key.netns == namespace.key]:
-            table.delete(key)
+        self._unbind_namespace(namespace.key)
         self._changed()
 
     def _bind_namespace(self, name: str, namespace: ControlledNamespace) -> None:
@@ -279,6 +340,11 @@ class Controller:
             if number != own:
                 self._datapath.bind(namespace.key, cgroup.id, number)
         self._datapath.bind(namespace.key, 0, own)
+
+    def _unbind_namespace(self, key: int) -> None:
+        table = self._datapath.tables["workloads"]
+        for who in [who for who in list(table.keys()) if who.netns == key]:
+            table.delete(who)
 
     def _bind_cgroup(self, cgroup: Cgroup, *, appeared: bool) -> None:
         for name, namespace in self._controlled.items():
@@ -295,6 +361,7 @@ class Controller:
         self._on_change()
 
     def _entries(self) -> Iterable[record.Entry]:
+        yield from self._left.values()
         for name, namespace in self._controlled.items():
             yield record.Entry(name, namespace.handle.inode, tuple(namespace.attached.values()))
 
@@ -307,6 +374,16 @@ def _resolve(policies: PolicySet, netns: str, cgroup: str | None) -> int:
         return policies.resolve(netns, cgroup)
     except ConfigError:
         return STRICTEST
+
+
+def detach_entry(entry: record.Entry, fd: int) -> None:
+    """Take the classifiers of a namespace off, given its descriptor. Blocking."""
+    link = NamespaceLink(fd)
+    try:
+        for attached in entry.attached:
+            link.detach(attached)
+    finally:
+        link.close()
 
 
 def detach_all(entries: Iterable[record.Entry], present: Mapping[int, Any]) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from dlp.datapath.attach import Attached, NamespaceLink
@@ -17,6 +19,10 @@ from dlp.errors import DlpError
 from dlp.workloads.netns import NetnsHandle, entered, open_netns
 
 _RTMGRP_LINK = 1
+_RTM_DELLINK = 17
+_DRAIN = 1 << 16
+# struct nlmsghdr: length, type, flags, sequence, port; then struct ifinfomsg: family, index.
+_MESSAGE = struct.Struct("=IH10xB3xi")
 
 
 @dataclass(slots=True)
@@ -33,11 +39,17 @@ class ControlledNamespace:
     uncovered: tuple[str, ...] = ()
     error: str = ""
 
-    def reconcile(self) -> bool:
+    def reconcile(self, removed: Collection[int] = (), *, sure: bool = True) -> bool:
         """Attach to every boundary device that has no classifier of ours.
+
+        Args:
+            removed: indices of devices that went; one made anew can have the old index.
+            sure: False asks the kernel about each classifier instead of remembering it.
 
         Returns whether anything changed. A device that vanishes meanwhile is no error.
         """
+        for index in removed:
+            self.attached.pop(index, None)
         devices = {device.index: device for device in self.link.devices()}
         wanted = {index: device for index, device in devices.items() if device.boundary}
         changed = self.attached.keys() - wanted.keys()
@@ -51,9 +63,10 @@ class ControlledNamespace:
         self.error = ""
         for index, device in wanted.items():
             known = self.attached.get(index)
-            if known is not None and known.device == device.name:
-                continue
             try:
+                same = known is not None and known.device == device.name
+                if same and (sure or self.link.attached(index)):
+                    continue
                 attached = self.link.attach(device, self.program)
             except DlpError as error:
                 if index in {left.index for left in self.link.devices()}:
@@ -79,6 +92,34 @@ class ControlledNamespace:
         self.link.close()
         os.close(self.program)
         self.handle.close()
+
+
+def drain(changes: socket.socket) -> tuple[set[int], bool]:
+    """Read the messages of link changes that are there.
+
+    Returns the indices of devices that went, and whether no message was lost.
+    """
+    removed: set[int] = set()
+    sure = True
+    while True:
+        try:
+            data = changes.recv(_DRAIN)
+        except BlockingIOError:
+            return removed, sure
+        except OSError:  # ENOBUFS: the kernel had more to say than the socket holds
+            sure = False
+            continue
+        removed.update(_removed(data))
+
+
+def _removed(data: bytes) -> Iterator[int]:
+    """Indices in the RTM_DELLINK messages of a datagram (rtnetlink(7))."""
+    at = 0
+    while at + _MESSAGE.size <= len(data):
+        length, kind, family, index = _MESSAGE.unpack_from(data, at)
+        if kind == _RTM_DELLINK and family == socket.AF_UNSPEC:
+            yield index
+        at += max(length + 3 & ~3, _MESSAGE.size)
 
 
 def open_controlled(name: str, datapath: Datapath, keys: KeyRing) -> ControlledNamespace:

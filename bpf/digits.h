@@ -4,7 +4,7 @@
  * for. Works on masks of 64 bytes, one bit a byte, the block's first byte in bit 0.
  */
 
-#define DIGIT_STEPS 384
+#define DIGIT_STEPS 1000 /* digit groups, or shapes of one, a call */
 #define LOOK_BACK 24 /* a match may begin so far before the block that was flagged */
 #define BYTES(b) (0x0101010101010101ULL * (b))
 
@@ -57,91 +57,102 @@ static __always_inline u64 group_starts(u64 digits, u64 separators, u64 before)
 
 static __always_inline u64 is_separator(u64 c)
 {
-	return 1 ^ (nonzero(c ^ ' ') & nonzero(c ^ '-') & nonzero(c ^ '.') & nonzero(c ^ '/'));
+	u64 other = nonzero(c ^ ' ') & nonzero(c ^ '-') & nonzero(c ^ '.') & nonzero(c ^ '/');
+
+	OPAQUE_VALUE(other);
+	return 1 ^ other;
 }
 
-/* Read the next unit that may hold a start. 0 when there is none left. */
-static __always_inline int next_unit(struct scratch *s, struct buffer *buf)
+/* 1 where a is less than b; both below 2^63. */
+static __always_inline u64 is_less(u64 a, u64 b)
 {
-	u64 block = s->digit_block, mask, position, before;
-	u64 digits = 0, separators = 0;
-	u64 here = s->flag[block & (FLAGS - 1)] & FLAG_DIGIT;
-	u64 next = s->flag[(block + 1) & (FLAGS - 1)] & FLAG_DIGIT;
-	u8 *p;
+	u64 difference = a - b;
 
-	s->digit_block = block + 1;
-	if (!(here | next))
-		return 0;
-	mask = (1ULL << BLOCK) - 1;
-	if (!here)
-		mask &= ~((1ULL << (BLOCK - LOOK_BACK)) - 1);
-	position = index_of(ORIGIN + block * BLOCK);
-	if (position > PAYLOAD + CHUNK)
-		return 0;
-	p = buf->b + position;
-#pragma unroll
-	for (int i = 0; i < 8; i++) {
-		u64 w = *(u64 *)(p + i * 8);
-
-		digits |= digit_bytes(w) << (i * 8);
-		separators |= separator_bytes(w) << (i * 8);
-	}
-	s->digits = digits;
-	before = digit_bytes(*(u64 *)(buf->b + word_index_of(position - 8))) >> 7;
-	s->starts = group_starts(digits, separators, before) & mask;
-	s->unit = position;
-	return 1;
+	OPAQUE_VALUE(difference); /* else clang makes a jump of it */
+	return difference >> 63;
 }
 
-/* Which shapes of the lane may begin at the first start left in the unit. */
+/*
+ * Masks of every flagged block, and of the end of the block before one. Straight code
+ * for each block: positions are constants, so the verifier has next to nothing to do.
+ */
+int digits(struct __sk_buff *skb)
+{
+	struct scratch *s = scratch_area();
+	struct buffer *buf = buffer_area();
+
+	if (!s || !buf)
+		return refuse();
+	s->masked = 1;
+#pragma clang loop unroll(disable)
+	for (u64 block = 0; block < BLOCKS; block++) {
+		u8 *p = buf->b + ORIGIN + block * BLOCK;
+		u64 digits = 0, separators = 0, mask, before, starts;
+		u32 n;
+
+		BARRIER();
+		if (block >= s->blocks)
+			break;
+		mask = s->flag[block] >> 1 & 1;
+		OPAQUE_VALUE(mask);
+		mask = ((1ULL << BLOCK) - 1) & ~(((1ULL << (BLOCK - LOOK_BACK)) - 1) & (mask - 1));
+#pragma unroll
+		for (int i = 0; i < 8; i++) {
+			u64 w = *(u64 *)(p + i * 8);
+
+			digits |= digit_bytes(w) << (i * 8);
+			separators |= separator_bytes(w) << (i * 8);
+		}
+		before = digit_bytes(*(u64 *)(p - 8)) >> 7;
+		starts = group_starts(digits, separators, before) & mask;
+		n = s->units & (FLAGS - 1);
+		s->unit_list[n].digits = digits;
+		s->unit_list[n].starts = starts;
+		s->unit_list[n].at = ORIGIN + block * BLOCK;
+		s->units += (u32)nonzero(starts);
+	}
+	BARRIER();
+	return go_on(skb, s);
+}
+
+/* Which shapes of the lane may begin at the first start left in the unit. No branches. */
 static __always_inline void select_shapes(struct scratch *s, struct buffer *buf,
 					  const struct dlp_lane *lane,
 					  const struct dlp_constants *c)
 {
 	u64 starts = s->starts, one = starts & -starts;
-	u64 p = bit_number(c, one), rest, length, behind, digit, separator, bits, row;
-	u64 at = index_of(s->unit + p);
-	u8 *b;
+	u64 p = bit_number(c, one), rest, length, is_long, row, behind, second, separator, bits;
+	u64 at;
 
 	s->starts = starts ^ one;
 	s->groups++;
-	if (at > PAYLOAD + CHUNK)
-		return;
-	b = buf->b + at;
 	rest = ~(s->digits >> p);
 	length = bit_number(c, rest & -rest);
-	digit = b[0] & 15;
-	s->lane_start = at;
-	bits = lane->before[buf->b[index_of(at - 1)]];
-	if (length >= 15) {
-		s->lane_bits = bits & (lane->first[480 + digit] | lane->first[496 + digit]);
-		return;
-	}
+	is_long = -is_less(14, length);
+	OPAQUE_VALUE(is_long);
+	length = least(length, 15);
 	asm volatile("%0 &= 15" : "+r"(length));
-	separator = is_separator(b[length]);
-	row = length * 32 + separator * 16 + digit;
-	asm volatile("%0 &= 511" : "+r"(row));
-	bits &= lane->first[row] & lane->after[b[length]];
+	at = index_of(s->unit_at + p + length);
+	separator = -is_separator(buf->b[at]);
+	OPAQUE_VALUE(separator);
+	bits = lane->after[buf->b[at]] | is_long;
+	at = index_of(s->unit_at + p);
+	row = length * 32 + (buf->b[at] & 15);
+	asm volatile("%0 &= 495" : "+r"(row));
+	bits &= (lane->first[row] & (~separator | is_long)) |
+		(lane->first[row + 16] & (separator | is_long));
+	bits &= lane->before[buf->b[index_of(at - 1)]];
 	behind = p + length + 1;
-	if (separator) {
-		u64 second;
-
-		if (behind > 48) {
-			s->lane_bits = bits; /* the next group is not wholly in the mask */
-			return;
-		}
-		rest = ~(s->digits >> (behind & 63));
-		second = bit_number(c, rest & -rest);
-		if (second > 15)
-			second = 15;
-		asm volatile("%0 &= 15" : "+r"(second));
-		s->lane_bits = bits & lane->second[second];
-	} else {
-		s->lane_bits = bits & lane->second[0];
-	}
+	rest = ~(s->digits >> (behind & 63));
+	second = least(bit_number(c, rest & -rest), 15) & separator;
+	asm volatile("%0 &= 15" : "+r"(second));
+	/* Of a group that is long, or not wholly in the mask, the next one is not asked. */
+	bits &= lane->second[second] | is_long | (separator & -is_less(48, behind));
+	s->lane_start = at;
+	s->lane_bits = bits;
 }
 
-int digits(struct __sk_buff *skb)
+int groups(struct __sk_buff *skb)
 {
 	struct scratch *s = scratch_area();
 	struct buffer *buf = buffer_area();
@@ -165,12 +176,17 @@ int digits(struct __sk_buff *skb)
 		BARRIER();
 		if (!s->lane_bits) {
 			if (!s->starts) {
-				if (s->digit_block >= s->blocks)
+				struct unit *unit;
+
+				n = s->unit;
+				if (n >= s->units)
 					break;
-				next_unit(s, buf);
+				s->unit = n + 1;
+				unit = &s->unit_list[n & (FLAGS - 1)];
+				s->starts = unit->starts;
+				s->digits = unit->digits;
+				s->unit_at = unit->at;
 				BARRIER();
-				if (!s->starts)
-					continue;
 			}
 			select_shapes(s, buf, lane, c);
 			BARRIER();

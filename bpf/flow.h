@@ -172,6 +172,16 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 	return drop_segment(s, reason);
 }
 
+static __always_inline int digits_left(const struct scratch *s)
+{
+	return s->digits_wanted && !s->masked;
+}
+
+static __always_inline int groups_left(const struct scratch *s)
+{
+	return s->unit < s->units || s->starts || s->lane_bits;
+}
+
 /* On with the chunk: the first list that has work left, else the next chunk. */
 static __always_inline int go_on(struct __sk_buff *skb, struct scratch *s)
 {
@@ -183,8 +193,10 @@ static __always_inline int go_on(struct __sk_buff *skb, struct scratch *s)
 		slot = SLOT_SHAPE;
 	else if (s->candidate < s->candidates || s->gram_block < s->blocks)
 		slot = SLOT_GRAMS;
-	else if (s->digit_block < s->blocks || s->starts || s->lane_bits)
+	else if (digits_left(s))
 		slot = SLOT_DIGITS;
+	else if (groups_left(s))
+		slot = SLOT_GROUPS;
 	programs.call(skb, slot);
 	return over_budget(skb, s, DLP_R_OVER_BUDGET);
 }

@@ -76,15 +76,19 @@ int grams(struct __sk_buff *skb)
 			PUSH(0)
 			PUSH(3)
 			PUSH(6)
-			PUSH(9) PUSH(12) PUSH(15) PUSH(18) PUSH(21) PUSH(24) PUSH(27) PUSH(30)
-				PUSH(33) PUSH(36) PUSH(39) PUSH(42) PUSH(45)
+			PUSH(9)
+			PUSH(12)
+			PUSH(15) PUSH(18) PUSH(21) PUSH(24) PUSH(27) PUSH(30) PUSH(33) PUSH(36)
+				PUSH(39) PUSH(42) PUSH(45)
 		} else {
 			PUSH(0)
 			PUSH(2)
 			PUSH(4)
-			PUSH(6) PUSH(8) PUSH(10) PUSH(12) PUSH(14) PUSH(16) PUSH(18) PUSH(20)
-				PUSH(22) PUSH(24) PUSH(26) PUSH(28) PUSH(30) PUSH(32) PUSH(34)
-					PUSH(36) PUSH(38) PUSH(40) PUSH(42) PUSH(44) PUSH(46)
+			PUSH(6)
+			PUSH(8)
+			PUSH(10) PUSH(12) PUSH(14) PUSH(16) PUSH(18) PUSH(20) PUSH(22) PUSH(24)
+				PUSH(26) PUSH(28) PUSH(30) PUSH(32) PUSH(34) PUSH(36) PUSH(38)
+					PUSH(40) PUSH(42) PUSH(44) PUSH(46)
 		}
 	}
 	tally(s, DLP_R_BLOOM_CANDIDATE, s->candidates - s->candidate, 0);
@@ -129,7 +133,7 @@ int grams(struct __sk_buff *skb)
 		s->matches = n + 1;
 	}
 	/* Let the digit lane add to a short list before it is worked off. */
-	if (s->digit_block < s->blocks && s->matches < MATCHES / 2) {
+	if (digits_left(s) && s->matches < MATCHES / 2) {
 		programs.call(skb, SLOT_DIGITS);
 		return over_budget(skb, s, DLP_R_OVER_BUDGET);
 	}

@@ -15,6 +15,7 @@ enum dlp_slot {
 	SLOT_SHAPE = 6,
 	SLOT_CHECK = 7,
 	SLOT_JUDGE = 8,
+	SLOT_GROUPS = 9,
 };
 
 /*
@@ -40,6 +41,13 @@ enum dlp_slot {
 
 #define FLAG_GRAM 1
 #define FLAG_DIGIT 2
+
+/* 64 bytes from `at` on as masks, the first byte in bit 0; starts of digit groups. */
+struct unit {
+	u64 digits;
+	u64 starts;
+	u64 at;
+};
 
 struct buffer {
 	u8 b[BUFFER];
@@ -86,7 +94,9 @@ struct scratch {
 	u32 skip; /* blocks of the tail that need no second look: 0 or 2 */
 	u32 blocks;
 	u32 gram_block; /* next block of the gram lane */
-	u32 digit_block; /* next unit of the digit lane */
+	u32 digits_wanted; /* the digit lane has work in this chunk */
+	u32 masked; /* and its masks are made */
+	u32 units;
 
 	u32 candidates;
 	u32 candidate;
@@ -109,6 +119,7 @@ struct scratch {
 	u32 groups; /* looked at, not yet counted */
 	u32 lane_start;
 	u32 unit;
+	u32 unit_at;
 
 	/* shape: the candidate at hand */
 	u32 busy;
@@ -129,6 +140,7 @@ struct scratch {
 	struct dlp_exception_key exception_key;
 
 	u8 flag[FLAGS];
+	struct unit unit_list[FLAGS];
 	u16 gram_at[CANDIDATES];
 	u32 match_list[MATCHES]; /* shape << 16 | start */
 	u64 hit_list[HITS]; /* cut << 63 | shape << 32 | start << 16 | end */

@@ -168,7 +168,10 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 		return over_budget(skb, s, DLP_R_OVER_BUDGET);
 	}
 	s->gram_block = s->flagged & FLAG_GRAM ? 0 : BLOCKS;
-	s->digit_block = s->flagged & FLAG_DIGIT ? 0 : BLOCKS;
+	s->digits_wanted = s->flagged & FLAG_DIGIT;
+	s->masked = 0;
+	s->units = 0;
+	s->unit = 0;
 	s->candidates = 0;
 	s->candidate = 0;
 	s->entry = 0;

@@ -140,6 +140,7 @@ class Slot(enum.IntEnum):
     SHAPE = 6
     CHECK = 7
     JUDGE = 8
+    GROUPS = 9
 
 
 SCAN_SLOT = {2: Slot.SCAN2, 3: Slot.SCAN3, 6: Slot.SCAN6}

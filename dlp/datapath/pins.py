@@ -30,6 +30,7 @@ PROGRAMS = (
     "scan6",
     "grams",
     "digits",
+    "groups",
     "shape",
     "check",
     "judge",

@@ -51,6 +51,7 @@ DROPS = {
     Reason.TAIL_CALL_FAILED,
     Reason.MAP_FAILED,
     Reason.INSPECTOR_DOWN,
+    Reason.TRAILER,
 }
 SHORTEST = 15  # BPF_PROG_TEST_RUN refuses what has no byte behind the Ethernet header,
 # and an IP header that is not whole. It does not look behind a VLAN tag, so all wear one.

@@ -33,8 +33,8 @@ MUTANTS = (
     Mutant(
         "tail: one byte short",
         "flow.h",
-        "index_of(s->end - s->trailer - DLP_TAIL)",
-        "index_of(s->end - s->trailer - DLP_TAIL - 1)",
+        "index_of(s->end - DLP_TAIL)",
+        "index_of(s->end - DLP_TAIL - 1)",
     ),
     Mutant(
         "tail: passed over although it was flagged",

@@ -52,7 +52,7 @@ enum dlp_reason {
 	DLP_R_UNINSPECTABLE = 10, /* dropped: policy uninspectable: drop */
 	DLP_R_OTHER_PROTOCOL = 11, /* dropped: policy other_protocols: drop */
 	DLP_R_NON_IP_SCANNED = 12, /* ethertype other than IP or ARP, scanned as raw bytes */
-	DLP_R_ARP = 13,
+	DLP_R_ARP = 13, /* its bytes are scanned, as any that leave */
 	DLP_R_MALFORMED_L2 = 14,
 	DLP_R_MALFORMED_IP4 = 15,
 	DLP_R_MALFORMED_IP6 = 16,
@@ -252,6 +252,11 @@ struct dlp_policy {
 	struct dlp_destination destination[DLP_DESTINATIONS];
 };
 
+/* Value: the policy's number in either generation, so that a switch changes both at once. */
+struct dlp_binding {
+	__u16 policy[2];
+};
+
 struct dlp_who {
 	__u64 netns; /* workload key of the namespace */
 	__u64 cgroup; /* 0: any */
@@ -268,6 +273,8 @@ struct dlp_settings {
 	__u8 bloom_shift[2]; /* 64 less the binary logarithm of the Bloom filter's words */
 	__u8 by_cgroup; /* some workloads are told apart by cgroup */
 	__u8 pad;
+	__u8 policies[2]; /* rows of each generation; a number beyond is taken as 0 */
+	__u8 pad2[6];
 	__u8 hmac_inner[64]; /* key XOR 0x36, key XOR 0x5c (RFC 2104) */
 	__u8 hmac_outer[64];
 };
@@ -311,7 +318,7 @@ struct dlp_flow {
 	__u8 state; /* enum dlp_flow_state */
 	__u8 flags; /* enum dlp_flow_flag */
 	__u8 opaque; /* enum dlp_opaque */
-	__u8 pad;
+	__u8 told; /* the budget was reached, and an event told of it */
 	__u32 release; /* that `policy` and the destination flags were read from */
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
 };

@@ -55,8 +55,6 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 
 	if (type < 0)
 		return type;
-	if (type == ETH_ARP)
-		return -DLP_R_ARP;
 	if (type == ETH_IP4) {
 		type = parse_ip4(&c, &s->key);
 	} else if (type == ETH_IP6) {
@@ -65,7 +63,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 		s->key.protocol = type;
 		s->cursor = c.at;
 		s->limit = skb->len;
-		return ETH_VLAN; /* no IP protocol has this number */
+		return type; /* no IP protocol has such a number */
 	}
 	if (type < 0)
 		return type;
@@ -97,20 +95,20 @@ static __always_inline u32 policy_of(struct __sk_buff *skb, struct scratch *s,
 				     const struct dlp_settings *set)
 {
 	struct dlp_who who = { .netns = s->key.netns };
-	u32 *policy;
+	struct dlp_binding *binding;
 
 	s->cgroup = set->cgroup_level ? bpf_skb_ancestor_cgroup_id(skb, set->cgroup_level)
 				      : bpf_skb_cgroup_id(skb);
 	if (set->by_cgroup) {
 		who.cgroup = s->cgroup;
-		policy = workloads.lookup(&who);
-		if (policy)
-			return *policy & (DLP_POLICIES - 1);
+		binding = workloads.lookup(&who);
+		if (binding)
+			return binding->policy[s->generation & 1];
 	}
 	who.cgroup = 0;
-	policy = workloads.lookup(&who);
-	if (policy)
-		return *policy & (DLP_POLICIES - 1);
+	binding = workloads.lookup(&who);
+	if (binding)
+		return binding->policy[s->generation & 1];
 	tally(s, DLP_R_NO_POLICY, 1, skb->len);
 	return 0;
 }
@@ -297,6 +295,8 @@ int classify(struct __sk_buff *skb)
 	/* The coarse clock may be behind the heartbeat's. */
 	s->inspector_down = (s64)(s->now - set->heartbeat_ns) > (s64)set->heartbeat_max_ns;
 	s->policy = policy_of(skb, s, set);
+	if (s->policy >= set->policies[s->generation & 1])
+		s->policy = 0;
 	tally(s, DLP_R_PACKETS, 1, skb->len);
 	index = s->generation * DLP_POLICIES + s->policy;
 	policy = policies.lookup(&index);
@@ -310,17 +310,15 @@ int classify(struct __sk_buff *skb)
 		return drop(s, DLP_R_PULL_FAILED, skb->len);
 
 	type = parse_packet(skb, s);
-	if (type == -DLP_R_ARP) {
-		tally(s, DLP_R_ARP, 1, skb->len);
-		return pass(s, 0);
-	}
 	if (type < 0)
 		return drop(s, -type, skb->len);
-	if (type != PROTO_TCP && type != PROTO_UDP && type != PROTO_ICMP && type != PROTO_ICMP6 &&
-	    type != PROTO_FRAGMENT) {
+	if (type == ETH_ARP) {
+		tally(s, DLP_R_ARP, 1, skb->len);
+	} else if (type != PROTO_TCP && type != PROTO_UDP && type != PROTO_ICMP &&
+		   type != PROTO_ICMP6 && type != PROTO_FRAGMENT) {
 		if (policy->flags & DLP_P_OTHER_DROP)
 			return drop(s, DLP_R_OTHER_PROTOCOL, skb->len);
-		if (type == ETH_VLAN)
+		if (!s->key.family)
 			tally(s, DLP_R_NON_IP_SCANNED, 1, skb->len);
 	}
 	s->payload = s->limit > s->cursor ? s->limit - s->cursor : 0;

@@ -104,3 +104,8 @@ static __always_inline u64 literal_differs(const struct dlp_shape *shape, const 
 	}
 	return differs;
 }
+
+static __always_inline int is_monitor(const struct scratch *s)
+{
+	return s->policy_flags & DLP_P_MONITOR;
+}

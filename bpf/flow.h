@@ -4,11 +4,6 @@
  * packet ends. The only place that writes a flow's stream state.
  */
 
-static __always_inline int is_monitor(const struct scratch *s)
-{
-	return s->policy_flags & DLP_P_MONITOR;
-}
-
 static __always_inline int pass(struct scratch *s, u64 bytes)
 {
 	tally(s, DLP_R_PASSED, 1, bytes);
@@ -152,6 +147,11 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 			flow->signature = s->verdict_signature;
 		}
 		return drop(s, DLP_R_MATCH_DROPPED, s->payload);
+	}
+	if (flow && !flow->told) {
+		flow->told = 1;
+		note(s, DLP_EV_BUDGET,
+		     s->policy_flags & DLP_P_OVER_BUDGET_DROP ? DLP_DROP : DLP_ALERT, reason);
 	}
 	if (!(s->policy_flags & DLP_P_OVER_BUDGET_DROP) || is_monitor(s)) {
 		tally(s, reason, 1, s->payload);

@@ -173,7 +173,7 @@ BPF_ARRAY(policies, struct dlp_policy, 2 * DLP_POLICIES);
 BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 262144, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 262144, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", struct dlp_who, u32, workloads, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct dlp_who, struct dlp_binding, workloads, 65536, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u64, u32, blocks, 65536,
 	    BPF_F_NO_PREALLOC); /* flow id: blocked by the inspector */
 

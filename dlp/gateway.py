@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import resource
 import signal
 import socket
 import sys
@@ -32,16 +33,16 @@ from dlp.api.app import create_app
 from dlp.api.serve import serve
 from dlp.config import Config, load, with_netns
 from dlp.datapath import abi
-from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.datapath import ROOT, Datapath, current_layout
 from dlp.datapath.events import Event, Payload, packet_of, protocol_name
 from dlp.datapath.pins import RUN, Layout, remove_tree
+from dlp.enforcement import lock, record
 from dlp.enforcement import names as release_names
-from dlp.enforcement import record
-from dlp.enforcement.controller import Controller, Rules, detach_all
+from dlp.enforcement.controller import Controller, Rules
+from dlp.enforcement.detach import take_off_all
 from dlp.enforcement.keys import slot_of
 from dlp.enforcement.verdicts import Release, Translator
-from dlp.errors import DlpError, PrivilegeError
+from dlp.errors import DlpError, KernelError, PrivilegeError
 from dlp.inspector.client import MatcherProcess
 from dlp.inspector.messages import Finding, Record
 from dlp.inspector.messages import Rule as MatcherRule
@@ -65,12 +66,12 @@ from dlp.signatures.image import ImageSignature, KernelImage
 from dlp.signatures.pack import load_packs
 from dlp.store.tokens import TokenStore
 from dlp.store.verdicts import VerdictStore
-from dlp.workloads.netns import names, open_netns
 
 _BEAT_S = 1.0
 _SWEEP_S = 30.0
 _BATCH = 512
 _QUEUE = 65536
+_FLUSH_S = 2.0
 _LATEST = 500
 
 
@@ -115,11 +116,10 @@ class GatewayService:
         self._controller = Controller(
             datapath, Rules(loaded.config.workloads.netns, loaded.policies), log=self._log
         )
-        self._translator = Translator(
-            self._controller.name_of, self._controller.cgroup_path, release_names.read()
-        )
         # Numbers go on where the last process stopped, so that events never name another set.
-        self._release = datapath.settings.release
+        past = release_names.read()
+        self._release = max([datapath.settings.release, *(names.number for names in past)])
+        self._translator = Translator(self._controller.name_of, self._controller.cgroup_path, past)
         self._queue: asyncio.Queue[Verdict] = asyncio.Queue(_QUEUE)
         self._stored = asyncio.Condition()
         self._last_id = 0
@@ -127,6 +127,7 @@ class GatewayService:
         self._blocked: dict[int, float] = {}
         self._inspector_missed = 0
         self._next_expiry: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._matcher = MatcherProcess(
             self._matcher_rules(),
             key=key,
@@ -147,13 +148,15 @@ class GatewayService:
         payload = self._datapath.on_payload(self._on_payload)
         loop.add_reader(events.fileno(), events.consume)
         loop.add_reader(payload.fileno(), payload.consume)
-        group.create_task(self._store_verdicts())
-        group.create_task(self._controller.watch())
-        group.create_task(self._controller.watch_cgroups())
-        group.create_task(self._controller.mend())
+        self._tasks = [
+            group.create_task(self._store_verdicts()),
+            group.create_task(self._controller.watch()),
+            group.create_task(self._controller.watch_cgroups()),
+            group.create_task(self._controller.mend()),
+        ]
         await self._matcher.start(group)
         self._datapath.beat()
-        group.create_task(self._beat())
+        self._tasks.append(group.create_task(self._beat()))
         # What was queued while nobody read.
         events.consume()
         payload.consume()
@@ -163,7 +166,14 @@ class GatewayService:
 
     async def stop(self) -> None:
         """End the process's part; enforcement stays on."""
+        # What came in is told to its end; then the work stops, then what it works on goes.
         await self._matcher.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_S):
+                await self._queue.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._controller.close()
 
     # -- service.Gateway ---------------------------------------------------------
@@ -251,10 +261,10 @@ class GatewayService:
         before, self._loaded = self._loaded, loaded
         try:
             await self._matcher.replace(self._matcher_rules(), self._release + 1)
+            self._make_live()
         except DlpError:
             self._loaded = before
             raise
-        self._make_live()
         await self._controller.apply(Rules(loaded.config.workloads.netns, loaded.policies))
         self._log.info("configuration reloaded", release=self._release)
         return ReloadResult(
@@ -362,6 +372,9 @@ class GatewayService:
                 self._verdicts_lost += len(batch)
                 self._log.error("verdicts not stored", count=len(batch), reason=str(error))
                 continue
+            finally:
+                for _ in batch:
+                    self._queue.task_done()
             async with self._stored:
                 self._last_id = stored[-1].id
                 self._stored.notify_all()
@@ -373,8 +386,12 @@ class GatewayService:
             if self._matcher.alive:
                 self._datapath.beat()
             if self._next_expiry is not None and time.time() >= self._next_expiry:
+                self._next_expiry = None
                 self._log.info("an exception has ended")
-                self._make_live()
+                try:
+                    self._make_live()
+                except DlpError as error:
+                    self._log.error("policies not renewed", reason=str(error))
             if time.monotonic() - swept > _SWEEP_S:
                 swept = time.monotonic()
                 self._sweep_blocks()
@@ -433,7 +450,15 @@ def run(config_path: Path, netns: list[str], wait: float) -> int:
     if os.geteuid() != 0:
         raise PrivilegeError("the gateway needs root", remedy="run it with sudo")
     _configure_log()
-    return asyncio.run(_main(config_path, netns, wait))
+    _raise_limits()
+    with lock.alone():
+        return asyncio.run(_main(config_path, netns, wait))
+
+
+def _raise_limits() -> None:
+    """Each namespace takes some five descriptors; the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _main(config_path: Path, netns: list[str], wait: float) -> int:
@@ -467,9 +492,6 @@ async def _main(config_path: Path, netns: list[str], wait: float) -> int:
                 await stop.wait()
                 waiting.cancel()
             await service.stop()
-            for task in asyncio.all_tasks():
-                if task is not asyncio.current_task():
-                    task.cancel()
     return 0
 
 
@@ -523,31 +545,30 @@ def _other_builds() -> list[Layout]:
     )
 
 
-def detach(config: Path | None = None) -> int:
+def detach(*, everywhere: bool = False) -> int:
     """Remove everything the gateway made, and put back what it changed.
+
+    Args:
+        everywhere: search all namespaces of the host instead of believing the record.
 
     Returns how many classifiers were taken off.
 
     Raises:
-        DlpError: the kernel refuses.
+        KernelError: a gateway runs, the record is lost, or the kernel refuses; then
+            nothing is unpinned, as a classifier without its programs drops everything.
     """
-    del config
     if os.geteuid() != 0:
         raise PrivilegeError("detaching needs root", remedy="run it with sudo")
-    entries = record.read(record.RECORD)
-    links: dict[int, NamespaceLink] = {}
-    with contextlib.ExitStack() as stack:
-        for name in names():
-            with contextlib.suppress(DlpError):
-                handle = stack.enter_context(open_netns(name))
-                links[handle.inode] = NamespaceLink(handle.fd)
-                stack.callback(links[handle.inode].close)
-        count = detach_all(entries, links)
-    remove_tree(ROOT)
-    for path in RUN.glob("datapath-*"):
-        path.unlink(missing_ok=True)
-    record.RECORD.unlink(missing_ok=True)
-    release_names.FILE.unlink(missing_ok=True)
+    with lock.alone():
+        if ROOT.is_dir() and not record.is_whole(record.RECORD) and not everywhere:
+            raise KernelError(
+                f"the record of what is attached, {record.RECORD}, is lost or damaged",
+                remedy="`dlp detach --all` searches every namespace of this host",
+            )
+        count = take_off_all(record.read(record.RECORD), everywhere=everywhere)
+        remove_tree(ROOT)
+        for path in (*RUN.glob("datapath-*"), record.RECORD, release_names.FILE):
+            path.unlink(missing_ok=True)
     return count
 
 

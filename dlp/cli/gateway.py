@@ -66,7 +66,13 @@ def reload(*, api: Api = "", token: Token = "", json: Json = False) -> None:
     )
 
 
-def detach() -> None:
+def detach(
+    *,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--all", help="Search every namespace: for when the record is lost."),
+    ] = False,
+) -> None:
     """Take the gateway out of the kernel.
 
     Removes all that it made there and puts back every setting; after it nothing is inspected
@@ -74,5 +80,5 @@ def detach() -> None:
     """
     from dlp.gateway import detach as detach_gateway  # noqa: PLC0415 - loads the whole product
 
-    count = detach_gateway()
+    count = detach_gateway(everywhere=everywhere)
     typer.echo(f"detached: {count} {'classifier' if count == 1 else 'classifiers'} taken off")

@@ -230,6 +230,10 @@ class WhoStruct(Structure):
     _fields_ = [("netns", c_uint64), ("cgroup", c_uint64)]
 
 
+class BindingStruct(Structure):
+    _fields_ = [("policy", c_uint16 * 2)]
+
+
 class SettingsStruct(Structure):
     _fields_ = [
         ("generation", c_uint32),
@@ -241,6 +245,8 @@ class SettingsStruct(Structure):
         ("bloom_shift", c_uint8 * 2),
         ("by_cgroup", c_uint8),
         ("pad", c_uint8),
+        ("policies", c_uint8 * 2),
+        ("pad2", c_uint8 * 6),
         ("hmac_inner", c_uint8 * 64),
         ("hmac_outer", c_uint8 * 64),
     ]
@@ -287,7 +293,7 @@ class FlowStruct(Structure):
         ("state", c_uint8),
         ("flags", c_uint8),
         ("opaque", c_uint8),
-        ("pad", c_uint8),
+        ("told", c_uint8),
         ("release", c_uint32),
         ("tail", c_uint8 * TAIL),
     ]
@@ -364,6 +370,7 @@ STRUCTS: dict[str, type[Structure]] = {
     "dlp_rule": RuleStruct,
     "dlp_destination": DestinationStruct,
     "dlp_policy": PolicyStruct,
+    "dlp_binding": BindingStruct,
     "dlp_who": WhoStruct,
     "dlp_settings": SettingsStruct,
     "dlp_constants": ConstantsStruct,

@@ -20,6 +20,9 @@ from dlp.errors import KernelError
 from dlp.workloads.netns import entered
 
 NAME = "dlp_entry"
+# One chunk of the scan a packet: what a packet may cost is bounded, so honest packets that
+# are all digits or near misses must not be larger than the bound serves (bpf/scan.h).
+GSO_MAX_SIZE = 16384
 PRIORITY = 1
 HANDLE = 0xD19
 _EGRESS = 0xFFFFFFF3  # TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)
@@ -44,15 +47,22 @@ class Device:
     kind: str | None
     up: bool
     boundary: bool
+    gso_max_size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """A classifier in place; `made_qdisc` if clsact was not there before."""
+    """A classifier in place.
+
+    Attributes:
+        made_qdisc: clsact was not there before.
+        gso_max_size: of the device before it was lowered, in bytes; 0 if it was not.
+    """
 
     device: str
     index: int
     made_qdisc: bool
+    gso_max_size: int = 0
 
 
 class NamespaceLink:
@@ -79,6 +89,9 @@ class NamespaceLink:
         """Put `program` on a device's egress, in place of the one that may be there."""
         with _explained(f"attaching to {device.name}"):
             made = self._ensure_clsact(device.index)
+            lowered = device.gso_max_size if device.gso_max_size > GSO_MAX_SIZE else 0
+            if lowered:
+                self._netlink.link("set", index=device.index, gso_max_size=GSO_MAX_SIZE)
             self._netlink.tc(
                 "replace-filter",
                 "bpf",
@@ -92,7 +105,9 @@ class NamespaceLink:
                 direct_action=True,
                 classid=1,
             )
-        return Attached(device=device.name, index=device.index, made_qdisc=made)
+        return Attached(
+            device=device.name, index=device.index, made_qdisc=made, gso_max_size=lowered
+        )
 
     def attached(self, index: int) -> bool:
         """Whether a filter of ours is on the device."""
@@ -111,6 +126,9 @@ class NamespaceLink:
                 protocol=_ALL_PROTOCOLS,
                 parent=_EGRESS,
             )
+        if attached.gso_max_size:
+            with _explained(f"restoring {attached.device}", tolerate=_GONE):
+                self._netlink.link("set", index=attached.index, gso_max_size=attached.gso_max_size)
         if not attached.made_qdisc:
             return
         with _explained(f"removing clsact from {attached.device}", tolerate=_GONE):
@@ -145,6 +163,7 @@ def _device(link: Any) -> Device:
         kind=kind,
         up=bool(link["flags"] & _UP),
         boundary=link["ifi_type"] == _ETHERNET and kind in _BOUNDARY,
+        gso_max_size=link.get("gso_max_size") or 0,
     )
 
 

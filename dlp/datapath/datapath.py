@@ -125,7 +125,8 @@ class Datapath:
             hmac_key: at most 64 bytes; keys the digests of matched values.
             release: number shown in events.
             cgroup_level: ancestor level that names a workload; 0 is the socket's own.
-            bindings: policy numbers by (namespace key, cgroup id or 0), replaced whole.
+            bindings: policy numbers by (namespace key, cgroup id or 0), replaced whole and in
+                the same instant.
         """
         settings = self.settings
         target = 1 - settings.generation
@@ -139,10 +140,14 @@ class Datapath:
         settings.cgroup_level = cgroup_level
         settings.heartbeat_max_ns = HEARTBEAT_MAX_NS
         settings.release = release
+        settings.policies[target] = len(policies.policies)
+        if bindings is not None:
+            self._bind_ahead(bindings, target)
+            settings.by_cgroup |= any(cgroup for _, cgroup in bindings)
         settings.generation = target
         self._store(settings)
         if bindings is not None:
-            self.bind_all(bindings)
+            self._forget_others(bindings)
         time.sleep(_SETTLE_S)  # packets that read the old number are through
 
     def beat(self, time_ns: int | None = None) -> None:
@@ -160,16 +165,28 @@ class Datapath:
             if not settings.by_cgroup:
                 settings.by_cgroup = 1
                 self._store(settings)
-        self.tables["workloads"].update(abi.WhoStruct(netns, cgroup), c_uint32(policy))
+        self._write_binding(netns, cgroup, (policy, policy))
+
+    def _write_binding(self, netns: int, cgroup: int, numbers: tuple[int, int]) -> None:
+        self.tables["workloads"].update(abi.WhoStruct(netns, cgroup), abi.BindingStruct(numbers))
 
     def unbind(self, netns: int, cgroup: int) -> None:
         """Sockets of that cgroup fall to the namespace's own policy."""
         self.tables["workloads"].delete(abi.WhoStruct(netns, cgroup))
 
-    def bind_all(self, bindings: Mapping[tuple[int, int], int]) -> None:
-        """Write these and remove all others; the ones that stay are never absent."""
+    def _bind_ahead(self, bindings: Mapping[tuple[int, int], int], target: int) -> None:
+        """Write numbers for the generation that is not live, beside those of the live one."""
+        table = self.tables["workloads"]
         for (netns, cgroup), policy in bindings.items():
-            self.bind(netns, cgroup, policy)
+            known = table.lookup(abi.WhoStruct(netns, cgroup))
+            if known is None:
+                # Not told apart so far: what holds for the namespace goes on to hold.
+                known = table.lookup(abi.WhoStruct(netns, 0))
+            numbers = list(known.policy) if known is not None else [policy, policy]
+            numbers[target] = policy
+            self._write_binding(netns, cgroup, (numbers[0], numbers[1]))
+
+    def _forget_others(self, bindings: Mapping[tuple[int, int], int]) -> None:
         table = self.tables["workloads"]
         for key in list(table.keys()):
             if (key.netns, key.cgroup) not in bindings:

@@ -22,6 +22,8 @@ from dlp.errors import KernelError, MissingDependency
 _LIBRARY = "libbpf.so.1"
 _SCHED_CLS = 3
 _NAME_LENGTH = 15
+RECORDS = 1024  # of a ring buffer, taken at once
+_ENOUGH = -125  # ECANCELED: what our callback ends a reading with
 _LOG_SIZE = (1 << 24) - 1
 _LOG_LINES = 12
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
@@ -371,8 +373,10 @@ class RingBuffer:
     def __init__(self, fd: int, on_record: Callable[[bytes], None]) -> None:
         def take(_context: int | None, data: int, size: int) -> int:
             on_record(ct.string_at(data, size))
-            return 0
+            self._left -= 1
+            return 0 if self._left > 0 else _ENOUGH
 
+        self._left = RECORDS
         self._callback = _SAMPLE(take)  # kept alive for as long as the buffer
         self._ring = _lib().ring_buffer__new(fd, self._callback, None, None)
         if not self._ring:
@@ -382,8 +386,15 @@ class RingBuffer:
         return int(_lib().ring_buffer__epoll_fd(self._ring))
 
     def consume(self) -> int:
-        """Hand over all records that are there; returns how many."""
-        return _check(_lib().ring_buffer__consume(self._ring), "reading a ring buffer")
+        """Hand over the records that are there, at most RECORDS; returns how many.
+
+        Bounded, because a producer that is faster than the reader would keep it for ever.
+        """
+        self._left = RECORDS
+        result = _lib().ring_buffer__consume(self._ring)
+        if result != _ENOUGH:
+            _check(result, "reading a ring buffer")
+        return RECORDS - self._left
 
     def close(self) -> None:
         if self._ring:

@@ -113,7 +113,13 @@ def _load_programs(
 def _pin(
     layout: Layout, programs: dict[str, int], maps: dict[str, int], manifest: Manifest
 ) -> None:
-    layout.pins.mkdir(parents=True, exist_ok=True)
+    try:
+        layout.pins.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KernelError(
+            f"{layout.pins} cannot be made: {error.strerror}",
+            remedy="the BPF file system must be writable: mount -o remount,rw /sys/fs/bpf",
+        ) from error
     try:
         for name, fd in programs.items():
             libbpf.pin(fd, layout.program(name))

@@ -104,7 +104,7 @@ class Layout:
 
     def write(self, manifest: Manifest) -> None:
         """Write the manifest whole or not at all."""
-        self.manifest.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.manifest.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         partial = self.manifest.with_suffix(".partial")
         partial.write_text(json.dumps(dataclasses.asdict(manifest)))
         partial.replace(self.manifest)

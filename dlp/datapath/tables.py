@@ -30,7 +30,7 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "anchors": (c_uint64, abi.AnchorStruct),
     "rules": (c_uint32, abi.RuleStruct),
     "exceptions": (abi.ExceptionKeyStruct, c_uint64),
-    "workloads": (abi.WhoStruct, c_uint32),
+    "workloads": (abi.WhoStruct, abi.BindingStruct),
     "blocks": (c_uint64, c_uint32),
     "flows": (abi.FlowKeyStruct, abi.FlowStruct),
     "seen": (abi.SeenKeyStruct, c_uint32),

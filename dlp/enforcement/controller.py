@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -384,21 +384,3 @@ def detach_entry(entry: record.Entry, fd: int) -> None:
             link.detach(attached)
     finally:
         link.close()
-
-
-def detach_all(entries: Iterable[record.Entry], present: Mapping[int, Any]) -> int:
-    """Take off every classifier of the record; returns how many. Blocking.
-
-    Args:
-        entries: of the record.
-        present: NamespaceLink by inode, of the namespaces that are still there.
-    """
-    count = 0
-    for entry in entries:
-        link = present.get(entry.inode)
-        if link is None:
-            continue
-        for attached in entry.attached:
-            link.detach(attached)
-            count += 1
-    return count

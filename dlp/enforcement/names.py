@@ -73,7 +73,7 @@ def add(names: ReleaseNames, path: Path = FILE) -> None:
         }
         for one in [*kept, names]
     ]
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(rows))
     partial.replace(path)

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dlp.datapath.attach import Attached, NamespaceLink
 from dlp.datapath.datapath import Datapath
@@ -72,11 +72,7 @@ class ControlledNamespace:
                 if index in {left.index for left in self.link.devices()}:
                     self.error = str(error)
                 continue
-            earlier = self.before.get(index)
-            made = attached.made_qdisc or (earlier is not None and earlier.made_qdisc)
-            self.attached[index] = Attached(
-                device=device.name, index=index, made_qdisc=made or bool(known and known.made_qdisc)
-            )
+            self.attached[index] = _with_history(attached, known or self.before.get(index))
             changed = changed | {index}
         return bool(changed)
 
@@ -92,6 +88,17 @@ class ControlledNamespace:
         self.link.close()
         os.close(self.program)
         self.handle.close()
+
+
+def _with_history(attached: Attached, earlier: Attached | None) -> Attached:
+    """What was changed when a classifier was first put there stays what is to be put back."""
+    if earlier is None:
+        return attached
+    return replace(
+        attached,
+        made_qdisc=attached.made_qdisc or earlier.made_qdisc,
+        gso_max_size=attached.gso_max_size or earlier.gso_max_size,
+    )
 
 
 def drain(changes: socket.socket) -> tuple[set[int], bool]:

@@ -35,9 +35,17 @@ def read(path: Path) -> tuple[Entry, ...]:
         return ()
 
 
+def is_whole(path: Path) -> bool:
+    """Whether there is a record that can be read."""
+    try:
+        return isinstance(json.loads(path.read_text()), list)
+    except (OSError, ValueError):
+        return False
+
+
 def write(path: Path, entries: tuple[Entry, ...]) -> None:
     """Replace the record."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps([asdict(entry) for entry in entries]))
     partial.replace(path)

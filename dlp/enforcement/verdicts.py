@@ -39,6 +39,11 @@ class Release:
     image: KernelImage
     policies: PolicySet
 
+    def index_of(self, signature: str) -> int | None:
+        """Number of a signature by its id; None where the release has none such."""
+        ids = [one.id for one in self.image.signatures]
+        return ids.index(signature) if signature in ids else None
+
 
 @dataclass(slots=True)
 class MirroredFlow:
@@ -153,12 +158,15 @@ class Translator:
         release = self._releases.get(flow.release) if flow else None
         if flow is None or release is None:
             return None
-        if finding.release != release.number:
-            release = self._releases.get(finding.release, release)
-        row = release.policies.action_for(flow.policy, finding.signature)
+        found_by = self._releases.get(finding.release)
+        if found_by is None or finding.signature >= len(found_by.image.signatures):
+            return None
+        known = found_by.image.signatures[finding.signature]
+        # The rule is looked up in the flow's own release: its policy is numbered there.
+        number = release.index_of(known.id)
+        row = release.policies.action_for(flow.policy, number) if number is not None else None
         if row is None or row.action is Action.ALLOW:
             return None
-        known = release.image.signatures[finding.signature]
         excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
         values = flow.values.setdefault(_EXCEPTED if excepted else row.rule_index, set())
         if finding.digest in values:

@@ -25,6 +25,8 @@ from dlp.policy.rows import (
 )
 from dlp.policy.strictest import strictest_denies, strictest_flags, strictest_rules
 
+EXCEPTIONS = 4096  # the kernel's table holds twice as many, for two generations
+
 
 class PolicySet:
     """The policies of a file against the ids of a signature set, in the image's order.
@@ -36,6 +38,7 @@ class PolicySet:
 
     def __init__(self, config: Config, signature_ids: Sequence[str]) -> None:
         check_signatures(config, signature_ids)
+        _check_exceptions(config)
         self._policies = config.policies
         self._place = config.place
         self._selectors = tuple(_Selector(policy) for policy in config.policies)
@@ -189,3 +192,13 @@ def _end(entry: PolicyException) -> float:
     """An exception ends when its day begins, UTC."""
     day = entry.until
     return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def _check_exceptions(config: Config) -> None:
+    count = sum(len(policy.exceptions) for policy in config.policies)
+    if count > EXCEPTIONS:
+        raise ConfigError(
+            f"{count} exceptions in all policies together, at most {EXCEPTIONS} fit",
+            remedy="remove those that have ended",
+            place=config.place("policies"),
+        )

@@ -19,7 +19,7 @@ def gateway(monkeypatch):
         calls.append((config_path, netns, wait))
         return 0
 
-    def detach() -> int:
+    def detach(*, everywhere: bool = False) -> int:
         calls.append(())
         return 3
 

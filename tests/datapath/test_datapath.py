@@ -179,18 +179,19 @@ def alpha(bench, tmp_path_factory):
 
 def bound(datapath) -> dict[tuple[int, int], int]:
     table = datapath.tables["workloads"]
-    return {(key.netns, key.cgroup): table.lookup(key).value for key in list(table.keys())}
+    live = datapath.settings.generation
+    return {(key.netns, key.cgroup): table.lookup(key).policy[live] for key in list(table.keys())}
 
 
 def test_bindings(bench, alpha):
-    """`bind_all` leaves exactly what it is given, and takes the rest away."""
+    """A release brings its bindings with it: exactly those, and the rest is taken away."""
     datapath = bench.datapath
     kept = bound(datapath)
     datapath.bind(1, 0, 2)
     datapath.bind(1, 5, 3)
-    datapath.bind_all({**kept, (1, 0): 1, (2, 0): 2})
+    bench.load(alpha, bindings={**kept, (1, 0): 1, (2, 0): 2})
     found = bound(datapath)
-    datapath.bind_all(kept)
+    bench.load(alpha, bindings=kept)
 
     assert {**kept, (1, 0): 1, (2, 0): 2} == found
     assert kept == bound(datapath)

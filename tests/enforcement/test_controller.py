@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dlp.datapath.attach import NamespaceLink
 from dlp.enforcement import controller as module
 from dlp.enforcement import record
-from dlp.enforcement.controller import Controller, Rules, detach_all
+from dlp.enforcement.controller import Controller, Rules
+from dlp.enforcement.detach import take_off_all
 from dlp.enforcement.keys import slot_of
 from dlp.model import Mode, WorkloadState
-from dlp.workloads.netns import open_netns
 from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, Pair, connect, make_cgroup, sh
 
 pytest_plugins = ["tests.netlab_fixture"]
@@ -512,25 +511,14 @@ async def test_keys_of_namespaces_that_are_gone(lab, rig):
     assert {(key, 0)} == set(bound(rig))
 
 
-def take_off(entries: tuple[record.Entry, ...], pairs: list[Pair]) -> int:
-    """`detach_all` with links to the pairs, and an entry of a namespace that is gone."""
-    with contextlib.ExitStack() as stack:
-        links = {}
-        for pair in pairs:
-            handle = stack.enter_context(open_netns(pair.inner))
-            links[handle.inode] = NamespaceLink(handle.fd)
-            stack.callback(links[handle.inode].close)
-        gone = record.Entry("gone", 5, entries[0].attached)
-        return detach_all((*entries, gone), links)
-
-
 async def test_detach_all(lab, rig):
     """By the record alone everything comes off; namespaces that are gone are passed over."""
     pairs = [lab.pair("a"), lab.pair("b")]
     async with rig.control(rig.rules(*(pair.inner for pair in pairs))) as control:
         await control.wait_enforced(0)
     entries = record.read(rig.record)
-    count = await asyncio.to_thread(take_off, entries, pairs)
+    gone = record.Entry("gone", 5, entries[0].attached)
+    count = await asyncio.to_thread(take_off_all, (*entries, gone))
 
     assert 2 == count
     for pair in pairs:

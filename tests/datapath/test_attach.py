@@ -10,7 +10,15 @@ import time
 import pytest
 
 from dlp.datapath import libbpf
-from dlp.datapath.attach import HANDLE, PRIORITY, Attached, Device, NamespaceLink, _device
+from dlp.datapath.attach import (
+    GSO_MAX_SIZE,
+    HANDLE,
+    PRIORITY,
+    Attached,
+    Device,
+    NamespaceLink,
+    _device,
+)
 from dlp.datapath.pins import BPFFS
 from dlp.errors import KernelError
 from dlp.policy import KernelPolicies
@@ -65,7 +73,10 @@ def test_attached_filter_drops(pair, link, program):
     before = pair.leaks()
     attached = link.attach(device(link), program)
 
-    assert Attached(device=DEVICE, index=device(link).index, made_qdisc=True) == attached
+    assert attached == Attached(
+        device=DEVICE, index=device(link).index, made_qdisc=True, gso_max_size=65536
+    )
+    assert GSO_MAX_SIZE == device(link).gso_max_size
     assert (True, False, True) == (before, pair.leaks(), pair.leaks(b"hello"))
 
 

@@ -173,8 +173,12 @@ def test_entries_tell_namespaces_apart(bench, alpha):
 def alpha(bench, tmp_path_factory):
     """An image of one signature, dropped under policy 1 and alerted under policy 2."""
     image = image_of(tmp_path_factory.mktemp("alpha"), ALPHA)
-    bench.load(image, policy(image), policy(image, Action.ALERT))
+    bench.load(image, *both(image))
     return image
+
+
+def both(image):
+    return policy(image), policy(image, Action.ALERT)
 
 
 def bound(datapath) -> dict[tuple[int, int], int]:
@@ -189,9 +193,9 @@ def test_bindings(bench, alpha):
     kept = bound(datapath)
     datapath.bind(1, 0, 2)
     datapath.bind(1, 5, 3)
-    bench.load(alpha, bindings={**kept, (1, 0): 1, (2, 0): 2})
+    bench.load(alpha, *both(alpha), bindings={**kept, (1, 0): 1, (2, 0): 2})
     found = bound(datapath)
-    bench.load(alpha, bindings=kept)
+    bench.load(alpha, *both(alpha), bindings=kept)
 
     assert {**kept, (1, 0): 1, (2, 0): 2} == found
     assert kept == bound(datapath)

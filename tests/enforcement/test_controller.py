@@ -386,7 +386,8 @@ async def test_namespace_after_its_cgroup(lab, rig, cgroup):
 def bound(rig) -> dict[tuple[int, int], int]:
     table = rig.datapath.tables["workloads"]
     found = {(key.netns, key.cgroup): table.lookup(key) for key in list(table.keys())}
-    return {key: value.value for key, value in found.items() if value is not None}
+    live = rig.datapath.settings.generation
+    return {key: value.policy[live] for key, value in found.items() if value is not None}
 
 
 # -- failures ---------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class KeyRing:
 
     def __init__(self, known: Iterable[int] = ()) -> None:
         self._by_inode = {inode_of(key): key for key in known}
+        self._last = max((slot_of(key) for key in self._by_inode.values()), default=0)
 
     def key(self, inode: int) -> tuple[int, bool]:
         """The namespace's key, and whether it is new.
@@ -47,13 +48,17 @@ class KeyRing:
         if inode in self._by_inode:
             return self._by_inode[inode], False
         taken = {key & _SLOT_MASK for key in self._by_inode.values()}
-        # Slot 0 stays free: it is what a packet counts under before its entry names it.
-        slot = next((slot for slot in range(1, WORKLOADS) if slot not in taken), None)
+        # Slot 0 stays free: it is what a packet counts under before its entry names it. The
+        # others go round: a new namespace with the inode of one that is gone has another key,
+        # and with it none of that one's flows.
+        order = (*range(self._last + 1, WORKLOADS), *range(1, self._last + 1))
+        slot = next((slot for slot in order if slot not in taken), None)
         if slot is None:
             raise KernelError(
                 f"all {WORKLOADS - 1} workload slots are taken",
                 remedy="list fewer namespaces, or run a second gateway",
             )
+        self._last = slot
         self._by_inode[inode] = inode << _SLOT_BITS | slot
         return self._by_inode[inode], True
 

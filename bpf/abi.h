@@ -232,6 +232,7 @@ struct dlp_rule {
 	__u8 action; /* enum dlp_action */
 	__u8 index; /* of the rule in its policy */
 	__u16 threshold; /* distinct values in a flow at which the action begins; 1 is at once */
+	__u32 id; /* of policy and rule by name: distinct values are counted under it across releases */
 };
 
 struct dlp_destination {
@@ -310,6 +311,7 @@ struct dlp_flow {
 	__u64 inspected; /* bytes */
 	__u64 missed; /* bytes */
 	__u64 opaque_bytes;
+	__u64 gap_ns; /* since when segments beyond a gap come; 0 for none */
 	__u32 next_seq;
 	__u32 isn;
 	__u32 matches;

@@ -160,6 +160,8 @@ static __always_inline struct dlp_flow *flow_of(struct scratch *s)
 	return flows.lookup(&s->key);
 }
 
+#define GAP_PATIENCE_NS 2000000000ULL /* longer than TCP takes to send again three times */
+
 /*
  * Place a TCP segment in its stream. The tail before the segment goes into the buffer.
  * Returns 0, or the reason to drop the segment.
@@ -199,12 +201,19 @@ static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
 		/*
 		 * TCP sends in order, and again what is lost: in a flow known from its start a
 		 * gap means that a segment was dropped on its way here, or by this program. It
-		 * will come; what is beyond it must not pass with half its context.
+		 * will come; what is beyond it must not pass with half its context. If it does
+		 * not come for long, the stream went on while no classifier was attached.
 		 */
-		if (!(flow->flags & DLP_F_PARTLY) && !is_monitor(s))
-			return DLP_R_OUT_OF_ORDER;
-		if (flow->flags & DLP_F_HOLE && !is_monitor(s))
-			return DLP_R_OUT_OF_ORDER;
+		if (!is_monitor(s)) {
+			if (flow->flags & DLP_F_HOLE)
+				return DLP_R_OUT_OF_ORDER;
+			if (!flow->gap_ns)
+				flow->gap_ns = s->now;
+			if (!(flow->flags & DLP_F_PARTLY) &&
+			    s->now - flow->gap_ns < GAP_PATIENCE_NS)
+				return DLP_R_OUT_OF_ORDER;
+		}
+		flow->gap_ns = 0;
 		tally(s, DLP_R_GAP, 1, ahead);
 		flow->missed += ahead;
 		flow->flags |= DLP_F_PARTLY;
@@ -342,8 +351,11 @@ int classify(struct __sk_buff *skb)
 			note(s, DLP_EV_DENIED, DLP_DROP, DLP_R_DENIED);
 		}
 	}
-	if (flow->flags & DLP_F_DENIED)
-		return drop(s, DLP_R_DENIED, s->payload);
+	if (flow->flags & DLP_F_DENIED) {
+		if (!is_monitor(s))
+			return drop(s, DLP_R_DENIED, s->payload);
+		would_drop(s, DLP_R_DENIED, s->payload);
+	}
 
 	if (s->tcp) {
 		u32 reason = place_segment(s, buf, flow);
@@ -395,11 +407,13 @@ int classify(struct __sk_buff *skb)
 	if (flow->opaque) {
 		s->flow_opaque = flow->opaque;
 		tally(s, DLP_R_OPAQUE_TLS - 1 + (flow->opaque & 3), 1, s->payload);
-		if (s->uninspectable == DLP_DROP) {
-			if (s->tcp && !is_monitor(s))
+		if (s->uninspectable == DLP_DROP && !is_monitor(s)) {
+			if (s->tcp)
 				flow->state = DLP_FLOW_BLOCKED;
 			return drop(s, DLP_R_UNINSPECTABLE, s->payload);
 		}
+		if (s->uninspectable == DLP_DROP)
+			would_drop(s, DLP_R_UNINSPECTABLE, s->payload);
 	}
 	s->first = 1;
 	s->base = s->packet_base - DLP_TAIL;

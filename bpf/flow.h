@@ -10,14 +10,20 @@ static __always_inline int pass(struct scratch *s, u64 bytes)
 	return PASS;
 }
 
+static __always_inline void would_drop(struct scratch *s, u32 reason, u64 bytes)
+{
+	tally(s, reason, 1, bytes);
+	tally(s, DLP_R_WOULD_DROP, 1, bytes);
+}
+
 /* Drop, or in monitor mode count what would have been dropped. */
 static __always_inline int drop(struct scratch *s, u32 reason, u64 bytes)
 {
-	tally(s, reason, 1, bytes);
 	if (is_monitor(s)) {
-		tally(s, DLP_R_WOULD_DROP, 1, bytes);
+		would_drop(s, reason, bytes);
 		return pass(s, bytes);
 	}
+	tally(s, reason, 1, bytes);
 	tally(s, DLP_R_DROPPED, 1, bytes);
 	return DROP;
 }
@@ -102,6 +108,7 @@ static __always_inline void advance(struct scratch *s, struct buffer *buf, struc
 	if (s->flagged && tail_flagged(s))
 		flow->flags |= DLP_F_TAIL;
 	flow->next_seq = s->sequence_end;
+	flow->gap_ns = 0;
 	flow->flags &= ~DLP_F_HOLE;
 	flow->offset = s->packet_base + s->payload;
 }
@@ -141,13 +148,15 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 {
 	struct dlp_flow *flow = flows.lookup(&s->key);
 
-	if (s->verdict == DLP_DROP && flow) {
-		if (s->tcp && !is_monitor(s)) {
+	if (s->verdict == DLP_DROP && flow && !is_monitor(s)) {
+		if (s->tcp) {
 			flow->state = DLP_FLOW_BLOCKED;
 			flow->signature = s->verdict_signature;
 		}
 		return drop(s, DLP_R_MATCH_DROPPED, s->payload);
 	}
+	if (s->verdict == DLP_DROP)
+		would_drop(s, DLP_R_MATCH_DROPPED, s->payload);
 	if (flow && !flow->told) {
 		flow->told = 1;
 		note(s, DLP_EV_BUDGET,

@@ -76,7 +76,7 @@ static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
 		return;
 	action = rule->action;
 	threshold = rule->threshold;
-	rule_id = s->policy << 8 | rule->index;
+	rule_id = rule->id;
 
 	note_begin(s, DLP_EV_MATCH);
 	e->rule = rule->index;

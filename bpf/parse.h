@@ -62,6 +62,8 @@ static __always_inline int parse_ethernet(struct cursor *c)
 		type = be16(h + 2);
 		c->at += 4;
 	}
+	if (type == ETH_VLAN || type == ETH_QINQ)
+		return -DLP_R_MALFORMED_L2; /* a third tag would hide the stream behind it */
 	return type;
 }
 

@@ -142,6 +142,7 @@ class GatewayService:
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Start everything in `group`."""
         self._last_id = (await self._store.counts()).last_id
+        await asyncio.to_thread(self._controller.scan_cgroups)
         self._make_live()
         loop = asyncio.get_running_loop()
         events = self._datapath.on_events(self._on_event)
@@ -183,6 +184,8 @@ class GatewayService:
         enforced = sum(one.state is WorkloadState.ENFORCED for one in workloads)
         problems = [f"{one.name}: {one.error}" for one in workloads if one.error]
         lost = self._total(abi.Reason.EVENT_LOST) + self._verdicts_lost
+        if self._verdicts_lost:
+            problems.append(f"{self._verdicts_lost} verdicts could not be stored")
         if not self._matcher.alive:
             problems.append("the matcher process does not answer")
         problems += [
@@ -302,14 +305,13 @@ class GatewayService:
         release_names.add(
             release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
         )
-        bindings = self._controller.bindings(loaded.policies) if self._release > 1 else None
         self._datapath.load(
             loaded.image,
             policies,
             hmac_key=self._key,
             release=self._release,
             cgroup_level=loaded.config.cgroup_level,
-            bindings=bindings or None,
+            bindings=self._controller.bindings(loaded.policies),
         )
 
     def _matcher_rules(self) -> list[MatcherRule]:
@@ -466,6 +468,7 @@ async def _main(config_path: Path, netns: list[str], wait: float) -> int:
     key = load_or_create(loaded.config.state_dir)
     stale = _other_builds()
     datapath = await asyncio.to_thread(partial(Datapath.open, older=stale))
+    stale = _other_builds()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(datapath.close)
         store = await stack.enter_async_context(
@@ -498,8 +501,9 @@ async def _main(config_path: Path, netns: list[str], wait: float) -> int:
 async def _announce(service: GatewayService, wait: float, stale: list[Layout]) -> None:
     """Say `ready` when every listed namespace is enforced, or the time for it is over."""
     enforced = await service.wait_enforced(wait)
-    for build in stale:
-        build.remove()  # every classifier of it has been replaced by now
+    if enforced:
+        for build in stale:
+            build.remove()  # every classifier of it has been replaced by now
     if not enforced:
         missing = [
             one.name for one in await service.workloads() if one.state is not WorkloadState.ENFORCED

@@ -202,7 +202,12 @@ class LaneStruct(Structure):
 
 
 class RuleStruct(Structure):
-    _fields_ = [("action", c_uint8), ("index", c_uint8), ("threshold", c_uint16)]
+    _fields_ = [
+        ("action", c_uint8),
+        ("index", c_uint8),
+        ("threshold", c_uint16),
+        ("id", c_uint32),
+    ]
 
 
 class DestinationStruct(Structure):
@@ -285,6 +290,7 @@ class FlowStruct(Structure):
         ("inspected", c_uint64),
         ("missed", c_uint64),
         ("opaque_bytes", c_uint64),
+        ("gap_ns", c_uint64),
         ("next_seq", c_uint32),
         ("isn", c_uint32),
         ("matches", c_uint32),

@@ -91,7 +91,7 @@ class Datapath:
         manifest = layout.read() if adopt else None
         if manifest is not None:
             return cls(layout, manifest, adopted=True)
-        layout.remove()
+        layout.set_aside()
         manifest = loader.load(compiled(text), layout, older=older)
         return cls(layout, manifest, adopted=False)
 

@@ -120,6 +120,17 @@ class Layout:
         expected = [self.map(name) for name in MAPS] + [self.program(name) for name in PROGRAMS]
         return manifest if all(path.exists() for path in expected) else None
 
+    def set_aside(self) -> None:
+        """Make room under this name, and let what is pinned live on under another.
+
+        Classifiers that are attached need it until they are replaced.
+        """
+        if self.pins.is_dir():
+            aside = Layout(self.pins.with_name(f"{self.pins.name}-aside"), self.manifest)
+            aside.remove()
+            self.pins.rename(aside.pins)
+        self.manifest.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Unpin everything; what is attached stays alive until it is detached."""
         if self.pins.is_dir():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as ct
 import math
+import zlib
 from ctypes import c_uint32, c_uint64
 from typing import Any
 
@@ -144,7 +145,10 @@ class Tables:
                 self["rules"].update(
                     c_uint32(generation << 31 | number << 16 | signature),
                     abi.RuleStruct(
-                        action=row.action, index=row.rule_index, threshold=row.threshold
+                        action=row.action,
+                        index=row.rule_index,
+                        threshold=row.threshold,
+                        id=zlib.crc32(f"{policy.name}\0{row.rule_index}".encode()),
                     ),
                 )
             for digest in policy.exceptions:

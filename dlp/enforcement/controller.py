@@ -24,7 +24,7 @@ from dlp.enforcement.namespace import ControlledNamespace, drain, open_controlle
 from dlp.errors import ConfigError, DlpError
 from dlp.model import Mode, Workload, WorkloadState
 from dlp.policy import STRICTEST, PolicySet
-from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2
+from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2, scan
 from dlp.workloads.netns import NetnsNotReadyError, names, open_netns
 from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
 
@@ -160,16 +160,27 @@ class Controller:
                 await self._control(name)
         self._changed()
 
+    def scan_cgroups(self) -> None:
+        """Read the cgroups that are there. Blocking; before the first bindings are asked for."""
+        with contextlib.suppress(DlpError):
+            self._cgroups = {one.path: one for one in scan(find_cgroup2()).cgroups}
+
+    def _known(self) -> dict[str, int]:
+        """Keys by name: of what is controlled, and of what an earlier process left attached."""
+        keys = self._keys.known()
+        left = {entry.name: keys[inode] for inode, entry in self._before.items() if inode in keys}
+        return left | self.keys()
+
     def bindings(self, policies: PolicySet) -> dict[tuple[int, int], int]:
         """Policy numbers by (namespace key, cgroup id), all that are needed."""
         found: dict[tuple[int, int], int] = {}
-        for name, namespace in self._controlled.items():
+        for name, key in self._known().items():
             own = _resolve(policies, name, None)
-            found[namespace.key, 0] = own
+            found[key, 0] = own
             for path, cgroup in self._cgroups.items():
                 number = _resolve(policies, name, path)
                 if number != own:
-                    found[namespace.key, cgroup.id] = number
+                    found[key, cgroup.id] = number
         return found
 
     async def close(self) -> None:
@@ -276,7 +287,7 @@ class Controller:
             namespace = await self._in_thread(open_controlled, name, self._datapath, self._keys)
         except NetnsNotReadyError:
             return
-        except DlpError as error:
+        except (DlpError, OSError) as error:
             self._failed[name] = str(error)
             self._log.error("namespace not enforced", netns=name, reason=str(error))
             self._changed()
@@ -315,7 +326,7 @@ class Controller:
     ) -> None:
         try:
             namespace.reconcile(removed, sure=sure)
-        except DlpError as error:
+        except (DlpError, OSError) as error:
             namespace.error = str(error)
 
     async def _forget(self, name: str, *, detach: bool) -> None:

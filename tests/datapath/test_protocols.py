@@ -35,7 +35,6 @@ OTHERS = {
     "unknown transport over IPv6": lambda data, _: pk.unknown_transport6(data),
     "odd ethertype": lambda data, _: pk.odd_ethertype(data),
     "lldp": lambda data, _: pk.odd_ethertype(data, pk.ETHERTYPE_LLDP),
-    "three vlan tags": lambda data, port: pk.tagged(pk.udp(data, port=port), tags=3),
 }
 FRAGMENTS = {
     "first fragment": lambda data, port: pk.first_fragment4(data, port=port),
@@ -105,6 +104,14 @@ def test_odd_ethertype_is_counted(rig):
     """What is not IP is scanned as raw bytes, under a reason of its own."""
 
     assert rig.send(pk.odd_ethertype(b"harmless")).rose(Reason.NON_IP_SCANNED, Reason.PASSED)
+
+
+def test_third_vlan_tag_is_dropped(rig):
+    """Two tags are followed; behind a third one a stream would hide."""
+    sent = rig.send(pk.tagged(pk.udp(b"harmless", port=rig.port()), tags=3))
+
+    assert not sent.passed
+    assert sent.rose(Reason.MALFORMED_L2)
 
 
 def test_arp_passes(rig_of):

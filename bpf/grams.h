@@ -17,7 +17,14 @@ static __always_inline void push_gram(struct scratch *s, const struct bloom_prob
 	s->candidates = n + (u32)(gram_in_bloom(bloom, p) & 1);
 }
 
-#define PUSH(offset) push_gram(s, &bloom, p + (offset), position + (offset));
+/* The samples of one stride; its phase counts from the block, of which it is a divisor. */
+static __always_inline void push_grams(struct scratch *s, const struct bloom_probe *bloom,
+				       const u8 *p, u64 position, const u32 stride)
+{
+#pragma unroll
+	for (u32 at = 0; at < BLOCK; at += stride)
+		push_gram(s, bloom, p + at, position + at);
+}
 
 int grams(struct __sk_buff *skb)
 {
@@ -66,34 +73,12 @@ int grams(struct __sk_buff *skb)
 		if (position > PAYLOAD + CHUNK)
 			break;
 		p = buf->b + position;
-		/*
-		 * Each stride's samples are among these; the phase counts from the block's
-		 * start, of which the strides are divisors.
-		 */
-		if (s->scan_slot == SLOT_SCAN6) {
-			PUSH(0) PUSH(6) PUSH(12) PUSH(18) PUSH(24) PUSH(30) PUSH(36) PUSH(42)
-		} else if (s->scan_slot == SLOT_SCAN3) {
-			PUSH(0)
-			PUSH(3)
-			PUSH(6)
-			PUSH(9)
-			PUSH(12)
-			PUSH(15)
-			PUSH(18)
-			PUSH(21) PUSH(24) PUSH(27) PUSH(30) PUSH(33) PUSH(36) PUSH(39) PUSH(42)
-				PUSH(45)
-		} else {
-			PUSH(0)
-			PUSH(2)
-			PUSH(4)
-			PUSH(6)
-			PUSH(8)
-			PUSH(10)
-			PUSH(12)
-			PUSH(14) PUSH(16) PUSH(18) PUSH(20) PUSH(22) PUSH(24) PUSH(26) PUSH(28)
-				PUSH(30) PUSH(32) PUSH(34) PUSH(36) PUSH(38) PUSH(40) PUSH(42)
-					PUSH(44) PUSH(46)
-		}
+		if (s->scan_slot == SLOT_SCAN6)
+			push_grams(s, &bloom, p, position, 6);
+		else if (s->scan_slot == SLOT_SCAN3)
+			push_grams(s, &bloom, p, position, 3);
+		else
+			push_grams(s, &bloom, p, position, 2);
 	}
 	tally(s, DLP_R_BLOOM_CANDIDATE, s->candidates - s->candidate, 0);
 	BARRIER();

@@ -143,6 +143,24 @@ async def test_waiting_for_a_namespace(lab, rig):
         assert time.monotonic() - began < PATIENCE / 2
 
 
+async def test_attaching(lab, rig, monkeypatch):
+    """Until its devices have been gone through, a namespace is not told as enforced."""
+    pair = lab.pair()
+    reconcile = module.ControlledNamespace.reconcile
+    told = []
+
+    def watched(namespace, *args, **options):
+        told.append((states(control), control._tried_expected()))
+        return reconcile(namespace, *args, **options)
+
+    monkeypatch.setattr(module.ControlledNamespace, "reconcile", watched)
+    async with rig.control(rig.rules(pair.inner)) as control:
+        assert await control.wait_enforced(0)
+
+        assert [([WorkloadState.ATTACHING], False)] * 2 == told
+        assert [ENFORCED] == states(control)
+
+
 async def test_no_wait_for_those_that_are_there(lab, rig):
     """Without a second's patience, what exists is enforced all the same before the answer."""
     pairs = [lab.pair(f"w{number}") for number in range(3)]

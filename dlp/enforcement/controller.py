@@ -207,7 +207,8 @@ class Controller:
     def _tried_expected(self) -> bool:
         if self._expected is None:
             return False
-        tried = self._controlled.keys() | self._failed.keys()
+        covered = {name for name, namespace in self._controlled.items() if namespace.covered}
+        tried = covered | self._failed.keys()
         return all(name in tried for name in self._expected if name in self._present)
 
     def _all_enforced(self) -> bool:
@@ -257,9 +258,10 @@ class Controller:
         if namespace is None:
             state = WorkloadState.FAILED if name in self._failed else WorkloadState.PENDING
             return replace(workload, state=state)
+        state = WorkloadState.ENFORCED if namespace.covered else WorkloadState.ATTACHING
         return replace(
             workload,
-            state=WorkloadState.FAILED if namespace.error else WorkloadState.ENFORCED,
+            state=WorkloadState.FAILED if namespace.error else state,
             error=namespace.error,
             key=namespace.key,
             inode=namespace.handle.inode,
@@ -295,7 +297,6 @@ class Controller:
         earlier = self._before.get(namespace.handle.inode)
         if earlier is not None:
             namespace.before = {attached.index: attached for attached in earlier.attached}
-        self._left.pop(namespace.handle.inode, None)
         # The policy first, the classifier second: its first packet finds its policy.
         self._controlled[name] = namespace
         self._bind_namespace(name, namespace)
@@ -303,6 +304,8 @@ class Controller:
         asyncio.get_running_loop().add_reader(namespace.changes, self._devices_changed, name)
         # A device that came between the two is seen now.
         await self._in_thread(self._reconcile_safely, namespace)
+        namespace.covered = True
+        self._left.pop(namespace.handle.inode, None)
         if namespace.error:
             self._log.error("namespace not enforced", netns=name, reason=namespace.error)
         else:
@@ -336,8 +339,11 @@ class Controller:
             return
         asyncio.get_running_loop().remove_reader(namespace.changes)
         if detach:
-            with contextlib.suppress(DlpError):
+            try:
                 await self._in_thread(namespace.detach)
+            except DlpError as error:
+                self._left[namespace.handle.inode] = _entry(name, namespace)
+                self._log.error("namespace not let go", netns=name, reason=str(error))
         await self._in_thread(namespace.close)
         self._keys.release(namespace.handle.inode)
         self._unbind_namespace(namespace.key)
@@ -374,10 +380,15 @@ class Controller:
     def _entries(self) -> Iterable[record.Entry]:
         yield from self._left.values()
         for name, namespace in self._controlled.items():
-            yield record.Entry(name, namespace.handle.inode, tuple(namespace.attached.values()))
+            if namespace.handle.inode not in self._left:
+                yield _entry(name, namespace)
 
     async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+
+def _entry(name: str, namespace: ControlledNamespace) -> record.Entry:
+    return record.Entry(name, namespace.handle.inode, tuple(namespace.attached.values()))
 
 
 def _resolve(policies: PolicySet, netns: str, cgroup: str | None) -> int:

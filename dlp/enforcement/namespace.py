@@ -37,6 +37,7 @@ class ControlledNamespace:
     before: dict[int, Attached] = field(default_factory=dict)
     attached: dict[int, Attached] = field(default_factory=dict)
     uncovered: tuple[str, ...] = ()
+    covered: bool = False  # its devices have been gone through once
     error: str = ""
 
     def reconcile(self, removed: Collection[int] = (), *, sure: bool = True) -> bool:
@@ -60,7 +61,7 @@ class ControlledNamespace:
             for device in devices.values()
             if not device.boundary and device.name != "lo" and device.up
         )
-        self.error = ""
+        error = ""
         for index, device in wanted.items():
             known = self.attached.get(index)
             try:
@@ -68,12 +69,13 @@ class ControlledNamespace:
                 if same and (sure or self.link.attached(index)):
                     continue
                 attached = self.link.attach(device, self.program)
-            except DlpError as error:
+            except DlpError as refused:
                 if index in {left.index for left in self.link.devices()}:
-                    self.error = str(error)
+                    error = str(refused)
                 continue
             self.attached[index] = _with_history(attached, known or self.before.get(index))
             changed = changed | {index}
+        self.error = error  # now and not before: another thread reads it
         return bool(changed)
 
     def detach(self) -> None:

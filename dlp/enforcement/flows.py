@@ -1,0 +1,40 @@
+"""Flows as the API shows them, from the rows of the kernel's table."""
+
+from __future__ import annotations
+
+from dlp.datapath import abi
+from dlp.datapath.events import packet_of, protocol_name
+from dlp.model import (
+    Endpoint,
+    Flow,
+    Opaque,
+)
+
+
+def flow_of(
+    key: abi.FlowKeyStruct, flow: abi.FlowStruct, name: str, policies: tuple[str, ...], now: int
+) -> Flow:
+    """A row as a value; `now` in nanoseconds of CLOCK_MONOTONIC, `policies` by number."""
+    packet = packet_of(key)
+    flags = abi.FlowFlag(flow.flags)
+    return Flow(
+        id=flow.id,
+        workload=name,
+        cgroup=flow.cgroup,
+        protocol=protocol_name(key.family, key.protocol),
+        source=Endpoint(address=packet.source, port=packet.source_port),
+        destination=Endpoint(address=packet.destination, port=packet.destination_port),
+        state=abi.FlowState(flow.state).name.lower(),
+        opaque=Opaque(flow.opaque).name.lower(),
+        policy=policies[flow.policy] if flow.policy < len(policies) else str(flow.policy),
+        packets=flow.packets,
+        bytes=flow.inspected + flow.missed,
+        inspected=flow.inspected,
+        opaque_bytes=flow.opaque_bytes,
+        missed=flow.missed,
+        matches=flow.matches,
+        partly=abi.FlowFlag.PARTLY in flags,
+        mirrored=abi.FlowFlag.MIRROR in flags,
+        age_s=(now - flow.started_ns) / 1e9,
+        idle_s=(now - flow.seen_ns) / 1e9,
+    )

@@ -1,0 +1,44 @@
+"""A configuration with all that is made of it, before anything outside this process changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from dlp.config import Config, load, with_netns
+from dlp.policy import PolicySet
+from dlp.signatures.compiler import compile_packs
+from dlp.signatures.image import KernelImage
+from dlp.signatures.pack import load_packs
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One configuration with all that was made of it."""
+
+    config: Config
+    image: KernelImage
+    policies: PolicySet
+
+
+def prepare(path: Path, netns: Iterable[str] = ()) -> Loaded:
+    """Read, compile and check a configuration; nothing outside this process changes.
+
+    Raises:
+        ConfigError, PackError: with file, line and key.
+    """
+    config = with_netns(load(path), netns)
+    image = compile_packs(load_packs(config.signatures, config.base))
+    return Loaded(config, image, PolicySet(config, [one.id for one in image.signatures]))
+
+
+def warn_of_late_keys(old: Config, new: Config) -> None:
+    """Some keys are read once, at the start."""
+    for key in ("state_dir", "api"):
+        if getattr(old, key) != getattr(new, key):
+            structlog.get_logger().warning(
+                "this key is read at the start only", key=key, remedy="restart the gateway"
+            )

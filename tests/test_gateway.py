@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dlp.datapath import objects, source
 from dlp.workloads.netns import names
-from tests.gatewaylab import DROP, Host, Mounts
+from tests.gatewaylab import DROP, ROOT, Host, Mounts
 from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, require_root, until
 
 pytest_plugins = ["tests.netlab_fixture"]
@@ -264,6 +266,45 @@ def test_secret_split_across_a_restart(host, web):
 
     assert first == web.tcp.data
     assert (10, 17) == (verdict["sent_before"], verdict["let_out"])
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A checkout with other kernel programs; what its build leaves in the cache is removed."""
+    root = tmp_path / "older"
+    for part in ("dlp", "bpf", "signatures"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    with (root / "bpf" / source.MAIN).open("a") as main:
+        main.write("/* of another version */\n")
+    yield root
+    digest = source.digest(source.joined(root / "bpf"))
+    (objects.CACHE / f"{digest}.json").unlink(missing_ok=True)
+
+
+def test_upgrade(host, web, older):
+    """Other programs take the place of the old ones without a gap, and know the flows."""
+    first, second = b"number 4111 1111 ", b"1111 1111."
+    with host.start(PYTHONPATH=str(older)) as gateway, web.connect() as connection:
+        gateway.wait_ready()
+        before = host.inside("/sys/fs/bpf/dlp")
+        connection.sendall(first)
+        until(lambda: web.tcp.data == first)
+        gateway.stop()
+        with host.start() as upgraded:
+            leaked = []
+            while not upgraded.is_ready():
+                leaked.append(web.leaks())
+            after = host.inside("/sys/fs/bpf/dlp")
+            connection.sendall(second)
+            until(lambda: "tcp" in {one["protocol"] for one in told(upgraded)})
+            time.sleep(0.3)
+
+    assert (1, 1) == (len(before), len(after))
+    assert before != after
+    assert len(leaked) > 3
+    assert not any(leaked)
+    assert first == web.tcp.data
+    assert 1 == len(web.filters())
 
 
 def test_verdicts_outlive_a_kill(host, web):
@@ -597,6 +638,16 @@ def test_detach(host, web):
     assert [] == [name for name in host.inside("/run/dlp") if name.endswith(".json")]
     assert web.leaks()
     assert "detached: 0 classifiers taken off\n" == host.dlp("detach").stdout
+
+
+def test_detach_under_a_running_gateway(host, web):
+    """It is refused: the gateway would go on and believe that it enforces."""
+    with host.ready():
+        done = host.dlp("detach")
+
+        assert 3 == done.returncode
+        assert "a gateway runs on this host already" in done.stderr
+        assert not web.leaks()
 
 
 def test_detach_after_a_kill(host, web):

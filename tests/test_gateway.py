@@ -252,6 +252,23 @@ def test_restart_adopts(host, web):
     assert 1 == len(web.filters())
 
 
+def test_manifest_that_is_cut_short(host, web):
+    """What cannot be adopted is loaded anew beside it: no packet meets a program that is gone."""
+    with host.ready() as gateway:
+        (name,) = [n for n in host.inside("/run/dlp") if n.startswith("datapath-")]
+        gateway.kill()
+    subprocess.run(host.command("truncate", "-s", "100", f"/run/dlp/{name}"), check=True)
+    with host.start() as gateway:
+        seen = []
+        while not gateway.is_ready():
+            seen.append((web.leaks(), web.leaks(b"hello")))
+        pins = host.inside("/sys/fs/bpf/dlp")
+
+    assert {(False, True)} == set(seen)
+    assert 1 == len(pins)
+    assert not web.leaks()
+
+
 def test_secret_split_across_a_restart(host, web):
     """Half a card sent before the kill and half after the restart: the second half is dropped."""
     first, second = b"number 4111 1111 ", b"1111 1111."

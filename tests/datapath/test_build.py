@@ -11,13 +11,21 @@ from dlp.datapath.build import _program
 from dlp.datapath.datapath import compiled
 from dlp.datapath.pins import MAPS, PROGRAMS
 from dlp.errors import KernelError, MissingDependency, MissingHeaders
+from tests.netlab import require_root
 from tests.stub import stub
 
-pytestmark = pytest.mark.kernel
+# Compiling is slow where the processor is emulated: one of these runs under every kernel.
 
 RINGBUF, ARRAY, PROG_ARRAY = 27, 2, 3  # enum bpf_map_type
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _root():
+    """Bcc makes the maps while it compiles."""
+    require_root()
+
+
+@pytest.mark.kernel
 def test_object(tmp_path):
     """It holds every program and map, and says of which sources it was made by which headers."""
     found = compiled(stub(), tmp_path)

@@ -10,17 +10,18 @@ from dlp.datapath import abi, source
 from dlp.datapath import datapath as module
 from dlp.datapath.abi import Reason
 from dlp.datapath.datapath import Datapath, compiled, current_layout
-from dlp.datapath.pins import BPFFS, Layout
+from dlp.datapath.pins import BPFFS, Layout, remove_tree
 from dlp.errors import KernelError
 from dlp.model import Action
 from dlp.resources import bpf_dir
 from tests import packets as pk
 from tests.kernelpath import ALPHA, NETNS, SLOT, policy, value
 from tests.kernelpath import compiled as image_of
+from tests.netlab import require_root
 from tests.stub import stub
 
 pytest_plugins = ["tests.kernelpath_fixture"]
-pytestmark = pytest.mark.kernel
+# Compiling is slow where the processor is emulated: some of these run under every kernel.
 
 
 @pytest.fixture
@@ -40,9 +41,16 @@ def loads(tmp_path_factory, monkeypatch) -> list[str]:
 @pytest.fixture
 def layout(tmp_path):
     """A place of a test's own in bpffs; removed at the end, whatever happened."""
+    require_root()
     made = Layout(BPFFS / f"dlp-test-{os.getpid()}-path", tmp_path / "run" / "datapath.json")
     yield made
     made.remove()
+    remove_tree(aside(made))
+
+
+def aside(layout: Layout) -> Path:
+    """Where what stood in a build's place lives on."""
+    return layout.pins.with_name(f"{layout.pins.name}-aside")
 
 
 def descriptors() -> int:
@@ -58,6 +66,7 @@ def opened(layout: Layout) -> bool:
 # -- opening ----------------------------------------------------------------------------------
 
 
+@pytest.mark.kernel
 def test_adopted(layout, loads):
     """A second opening loads nothing; what the first wrote into a map is there."""
     with Datapath.open(layout, text=stub()) as first:
@@ -91,8 +100,12 @@ def test_harmed_pins_are_loaded_anew(layout, loads, harm: str):
         text = layout.manifest.read_text()
         layout.manifest.write_text(text[: len(text) // 2])
 
-    assert not opened(layout)
+    before = {path.name for path in layout.pins.iterdir()}
+    adopted = opened(layout)
+
+    assert not adopted
     assert 2 == len(loads)
+    assert before == {path.name for path in aside(layout).iterdir()}, "what is attached needs it"
     assert opened(layout)
 
 
@@ -132,6 +145,7 @@ def test_other_sources_are_another_build():
 # -- entries ----------------------------------------------------------------------------------
 
 
+@pytest.mark.kernel
 def test_entry_carries_the_key(layout, loads):
     """The program of a namespace holds its key in place of the placeholder, and nothing else."""
     results = []
@@ -151,6 +165,7 @@ def test_entry_without_a_place_for_the_key(layout, loads):
         found.entry(1)
 
 
+@pytest.mark.kernel
 def test_entries_tell_namespaces_apart(bench, alpha):
     """The same packet through two entries makes two flows, each under its own key."""
     port, other = bench.port(), 0xBE7D << 16 | SLOT + 1
@@ -187,6 +202,7 @@ def bound(datapath) -> dict[tuple[int, int], int]:
     return {(key.netns, key.cgroup): table.lookup(key).policy[live] for key in list(table.keys())}
 
 
+@pytest.mark.kernel
 def test_bindings(bench, alpha):
     """A release brings its bindings with it: exactly those, and the rest is taken away."""
     datapath = bench.datapath
@@ -201,6 +217,7 @@ def test_bindings(bench, alpha):
     assert kept == bound(datapath)
 
 
+@pytest.mark.kernel
 def test_policy_of_a_binding(bench, alpha):
     """A namespace's packets meet the policy that it is bound to, from the next packet on."""
     passed = []
@@ -211,6 +228,7 @@ def test_policy_of_a_binding(bench, alpha):
     assert [False, True, False] == passed
 
 
+@pytest.mark.kernel
 def test_policy_of_a_cgroup(bench, alpha):
     """A socket's cgroup goes before its namespace; unbound it falls back to it."""
     cgroup = bench.send(pk.udp(value(ALPHA, 1), port=bench.port())).events[0].cgroup
@@ -224,6 +242,7 @@ def test_policy_of_a_cgroup(bench, alpha):
     assert (True, False) == (own.passed, back.passed)
 
 
+@pytest.mark.kernel
 def test_counters(bench, alpha):
     """Packets and bytes by reason; cleared, they begin at nothing."""
     bench.use(1)
@@ -241,6 +260,7 @@ def test_counters(bench, alpha):
     assert set(Reason) == set(counted)
 
 
+@pytest.mark.kernel
 def test_flows_are_bounded(bench, alpha):
     """A reader gets as many flows as it asks for at most."""
     for _ in range(5):
@@ -250,6 +270,7 @@ def test_flows_are_bounded(bench, alpha):
     assert 0 == len(list(bench.datapath.flows(0)))
 
 
+@pytest.mark.kernel
 def test_flow_of_a_stream(bench, alpha):
     """What a flow's row says: packets, bytes, matches, state, policy."""
     bench.use(2)
@@ -269,6 +290,7 @@ def test_flow_of_a_stream(bench, alpha):
     assert flow.started_ns <= flow.seen_ns
 
 
+@pytest.mark.kernel
 def test_block_and_unblock(bench, alpha):
     """The inspector's word blocks a mirrored flow from its next packet on."""
     bench.load(alpha, policy(alpha, Action.MIRROR))

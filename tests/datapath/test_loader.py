@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 
 from dlp.datapath import datapath as module
-from dlp.datapath import libbpf, loader
+from dlp.datapath import libbpf, loader, pins
 from dlp.datapath.datapath import Datapath, compiled
 from dlp.datapath.libbpf import Map
 from dlp.datapath.pins import BPFFS, MAPS, PROGRAMS, STATE, Layout
 from dlp.errors import KernelError
+from tests.netlab import require_root
 from tests.stub import stub
 
-pytestmark = pytest.mark.kernel
+# Compiling is slow where the processor is emulated: some of these run under every kernel.
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch):
     """Objects of stubs have no place in the host's cache."""
+    require_root()
     cache = tmp_path_factory.getbasetemp() / "objects"
     monkeypatch.setattr(module, "compiled", lambda text: compiled(text, cache))
 
@@ -34,6 +36,7 @@ def layouts(tmp_path):
     yield made
     for layout in made:
         layout.remove()
+        pins.remove_tree(layout.pins.with_name(f"{layout.pins.name}-aside"))
 
 
 @pytest.fixture
@@ -66,6 +69,7 @@ def opened(layout: Layout, text: str, **options) -> bool:
         return found.adopted
 
 
+@pytest.mark.kernel
 def test_what_a_load_leaves(layout):
     """A pin for each program and map, and a manifest that names sources, headers and costs."""
     opened(layout, stub())
@@ -80,6 +84,7 @@ def test_what_a_load_leaves(layout):
     assert "" == manifest.flows_from
 
 
+@pytest.mark.kernel
 def test_verifier_refuses(layout):
     """The error names the program and ends with the verifier's reason; nothing stays behind."""
     body = "return *(u8 *)((void *)(long)skb->data + 4);"
@@ -129,6 +134,7 @@ def test_pin_that_is_taken(layout):
     assert not layout.pins.exists()
 
 
+@pytest.mark.kernel
 def test_flows_are_handed_on(layouts):
     """A changed program takes over what flows remember, and shares it with the old one."""
     old, new = layouts

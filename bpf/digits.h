@@ -93,6 +93,8 @@ int digits(struct __sk_buff *skb)
 		BARRIER();
 		if (block >= s->blocks)
 			break;
+		if (!((s->flag[block] | s->flag[block + 1]) & FLAG_DIGIT))
+			continue;
 		mask = s->flag[block] >> 1 & 1;
 		OPAQUE_VALUE(mask);
 		mask = ((1ULL << BLOCK) - 1) & ~(((1ULL << (BLOCK - LOOK_BACK)) - 1) & (mask - 1));

@@ -29,7 +29,8 @@ def test_kernel_equals_model():
     assert not total.disagreements, f"{len(total.disagreements)} disagreements:\n{shown}"
     assert CASES == total.cases
     assert total.matches > CASES
-    assert total.over_budget < CASES // 100
+    # Of a guest's thousand, half a per cent would be five: chance alone can exceed that.
+    assert total.over_budget < (10 if GUEST else CASES // 200)
 
 
 @pytest.mark.kernel

@@ -33,7 +33,7 @@ enum dlp_action {
 	DLP_ALLOW = 0,
 	DLP_ALERT = 1,
 	DLP_MIRROR = 2,
-	DLP_HOLD = 3, /* reserved */
+	DLP_HOLD = 3, /* wait for the inspector's word */
 	DLP_DROP = 4,
 };
 
@@ -90,7 +90,26 @@ enum dlp_reason {
 	DLP_R_CONTROL = 48, /* FIN or RST without payload of a blocked flow, let out */
 	DLP_R_SATURATED = 49, /* matches past the packet's share of events: counted only */
 	DLP_R_INSPECTOR_BLOCKED = 50, /* the inspector blocked the flow */
-	DLP_REASONS = 64, /* size of the counter rows */
+	DLP_R_UNOWNED = 51, /* TCP payload or a fragment without a socket of its protocol */
+	DLP_R_URGENT = 52, /* TCP payload with an urgent byte */
+	DLP_R_MPTCP_JOIN = 53, /* SYN of a further MPTCP subflow */
+	DLP_R_FRAGMENT_ORDER = 54, /* dropped: a fragment that does not follow the one before */
+	DLP_R_REWRITTEN = 55, /* dropped: sent again with other bytes */
+	DLP_R_HELD = 56, /* taken out until the inspector's word */
+	DLP_R_WAITED = 57, /* taken out until the byte behind an open end is known */
+	DLP_R_RELEASED = 58, /* held, cleared by the inspector, let out */
+	DLP_R_HOLD_TIMEOUT = 59, /* no word of the inspector in time: policy on_inspector_down */
+	DLP_R_HOLD_LOST = 60, /* ring buffer of held payload full; it comes again */
+	DLP_R_HOLD_UDP = 61, /* dropped: a datagram cannot be held */
+	DLP_R_QUARANTINED = 62, /* dropped: the workload's egress is cut */
+	DLP_R_EVENT_LIMITED = 63, /* events past the workload's share a second */
+	DLP_R_OVERLOAD = 64, /* dropped: ring full, policy on_overload: closed */
+	DLP_R_GUARDED = 65, /* guard: packets with the token, let in */
+	DLP_R_BYPASS = 66, /* guard: packets without it, dropped */
+	DLP_R_GUARD_HELD = 67, /* guard: held packets, taken out there */
+	DLP_R_CLOSED = 68, /* guard: dropped, the workload is not enforced yet */
+	DLP_R_GATED = 69, /* gate of a cgroup: dropped, its workload is not enforced yet */
+	DLP_REASONS = 128, /* size of the counter rows */
 };
 
 enum dlp_event_kind {
@@ -99,6 +118,10 @@ enum dlp_event_kind {
 	DLP_EV_OPAQUE = 3, /* a flow was recognised as uninspectable */
 	DLP_EV_BUDGET = 4, /* the work bound was reached */
 	DLP_EV_DENIED = 5, /* destination rule: deny (first packet of the flow) */
+	DLP_EV_REFUSED = 6, /* dropped for what the packet is; `reason` says what */
+	DLP_EV_BYPASS = 7, /* guard: a packet that did not pass the classifier */
+	DLP_EV_HELD = 8, /* segments of the flow are held from here on */
+	DLP_EV_HOLD_TIMEOUT = 9, /* no word of the inspector: `action` was taken */
 };
 
 enum dlp_check {
@@ -131,6 +154,14 @@ enum dlp_policy_flag {
 	DLP_P_INSPECTOR_DOWN_CLOSED = 2,
 	DLP_P_OTHER_DROP = 4,
 	DLP_P_OVER_BUDGET_DROP = 8,
+	DLP_P_UNOWNED_DROP = 16,
+	DLP_P_URGENT_DROP = 32,
+	DLP_P_MPTCP_DROP = 64,
+	DLP_P_FRAGMENTS_DROP = 128,
+	DLP_P_OPEN_END_WAIT = 256,
+	DLP_P_HOLD_CLOSED = 512, /* no word of the inspector in time: block */
+	DLP_P_HOLD_UDP_DROP = 1024, /* else mirrored */
+	DLP_P_OVERLOAD_CLOSED = 2048, /* payload that finds no room in its ring does not leave */
 };
 
 enum dlp_flow_state {
@@ -147,6 +178,8 @@ enum dlp_flow_flag {
 	DLP_F_DENIED = 32,
 	DLP_F_FIRST = 64, /* payload has been seen: protocol recognition is done */
 	DLP_F_TAIL = 128, /* a block of the tail was flagged: scan the whole tail again */
+	DLP_F_OWNED = 256, /* of a TCP socket; the entry in `flows` is a copy for readers */
+	DLP_F_HELD_BEFORE = 512, /* was held at least once */
 };
 
 enum dlp_event_flag {
@@ -154,6 +187,20 @@ enum dlp_event_flag {
 	DLP_EF_BELOW_THRESHOLD = 2,
 	DLP_EF_EXCEPTED = 4,
 	DLP_EF_MIDSTREAM = 8,
+	DLP_EF_OWNED = 16, /* `flow` is the socket's cookie */
+};
+
+/* What an entry program knows of its device, beside the namespace's key. */
+enum dlp_device {
+	DLP_D_GUARDED = 1, /* a guard on the host's end checks tokens */
+	DLP_D_STEALS = 2, /* attached by clsact, where TC_ACT_STOLEN takes a packet out */
+	DLP_D_LOOPBACK = 4,
+};
+
+enum dlp_guard_flag {
+	DLP_G_CLOSED = 1, /* let nothing in: the workload is not enforced yet */
+	DLP_G_MONITOR = 2, /* count, let all in */
+	DLP_G_QUARANTINED = 4, /* the workload's egress is cut */
 };
 
 /* One step of a shape: a run of min..max bytes of a class, taken possessively. */
@@ -180,7 +227,8 @@ struct dlp_shape {
 	__u8 steps;
 	__u8 left;
 	__u8 right;
-	__u8 pad[2];
+	__u8 trigger; /* 1: the front of a match; begins a hold and decides nothing */
+	__u8 pad;
 };
 
 struct dlp_anchor_entry {
@@ -249,7 +297,7 @@ struct dlp_policy {
 	__u32 flags; /* enum dlp_policy_flag */
 	__u8 uninspectable; /* enum dlp_action: allow, alert or drop */
 	__u8 destinations;
-	__u8 pad[2];
+	__u16 hold_timeout_ms;
 	struct dlp_destination destination[DLP_DESTINATIONS];
 };
 
@@ -312,17 +360,57 @@ struct dlp_flow {
 	__u64 missed; /* bytes */
 	__u64 opaque_bytes;
 	__u64 gap_ns; /* since when segments beyond a gap come; 0 for none */
+	__u64 held_ns; /* since when segments are held; 0 for none */
+	__u64 held_to; /* stream offset up to which the inspector has been given them */
+	__u64 clear_to; /* stream offset up to which it has cleared them */
+	__u64 listed_ns; /* when the copy for readers was made */
 	__u32 next_seq;
 	__u32 isn;
 	__u32 matches;
 	__u16 signature; /* of the match that blocked it */
 	__u16 policy;
+	__u32 wait_seq; /* behind the segment with an open end that was taken out */
+	__u16 flags; /* enum dlp_flow_flag */
 	__u8 state; /* enum dlp_flow_state */
-	__u8 flags; /* enum dlp_flow_flag */
 	__u8 opaque; /* enum dlp_opaque */
 	__u8 told; /* the budget was reached, and an event told of it */
+	__u8 refused; /* a refusal was told */
+	__u8 waits; /* 1: for the byte at wait_seq; 2: it is known */
+	__u8 next_byte;
 	__u32 release; /* that `policy` and the destination flags were read from */
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
+};
+
+/* Key: flow id. The inspector's word, written by userspace. */
+struct dlp_word {
+	__u64 clear_to; /* stream offset up to which segments may leave */
+	__u32 signature;
+	__u32 block; /* 1: the flow is blocked */
+};
+
+/* Key: struct dlp_flow_key. A flow without a socket of its own that is blocked. */
+struct dlp_block {
+	__u64 until_ns; /* CLOCK_MONOTONIC */
+	__u32 signature;
+	__u32 pad;
+};
+
+/*
+ * Key: slot of the workload. What passed the classifier carries token[current] in
+ * skb->hash, what it holds carries held[current]; the guard accepts both of each, so that
+ * tokens change without a packet lost. 0 is no token.
+ */
+struct dlp_guard {
+	__u32 token[2];
+	__u32 held[2];
+	__u32 current;
+	__u32 flags; /* enum dlp_guard_flag */
+};
+
+/* Key: slot of the workload. A token bucket for its events. */
+struct dlp_bucket {
+	__u64 filled_ns;
+	__u64 level;
 };
 
 struct dlp_seen_key {
@@ -377,7 +465,9 @@ struct dlp_payload {
 	__u32 release;
 	__u16 policy;
 	__u8 final; /* a datagram's end, or FIN */
-	__u8 pad[5];
+	__u8 held; /* the flow waits for the inspector's word */
+	__u8 again; /* sent again meanwhile: nothing follows until the word */
+	__u8 pad[3];
 };
 
 #endif

@@ -44,6 +44,28 @@ class DestinationAction(enum.IntEnum):
     DENY = 2
 
 
+class Protection(enum.StrEnum):
+    """Whether a guard on the host's end drops what skipped the classifier.
+
+    `partial`: some devices have one. `none`: no device is there yet.
+    """
+
+    GUARDED = "guarded"
+    PARTIAL = "partial"
+    UNGUARDED = "unguarded"
+    NONE = "none"
+
+
+class IncidentKind(enum.StrEnum):
+    """What an incident is about; see docs/incidents.md."""
+
+    BYPASS = "bypass"
+    TAMPER = "tamper"
+    UNGUARDED = "unguarded"
+    OVER_BUDGET = "over_budget"
+    OVERLOAD = "overload"
+
+
 class WorkloadState(enum.StrEnum):
     """`pending`: listed and not there yet. `enforced`: every boundary device is attached."""
 
@@ -75,8 +97,12 @@ class Workload:
         inode: of the namespace (nsfs); 0 while pending.
         devices: boundary devices with a classifier attached.
         policies: names of the policies in force, the namespace's own first.
-        unprotected_ms: between the device's being up and its classifier's attach;
-            None where it is not known.
+        unprotected_ms: how long packets could leave unseen before the first attach; 0
+            where none could; None where it is not known.
+        guard: whether what skips the classifier is dropped on the host's side.
+        unguarded: devices without a guard.
+        attach: `tcx` or `clsact`; empty while nothing is attached.
+        quarantined: its egress is cut until it is released.
     """
 
     name: str
@@ -88,6 +114,10 @@ class Workload:
     mode: Mode = Mode.ENFORCE
     error: str = ""
     unprotected_ms: float | None = None
+    guard: Protection = Protection.NONE
+    unguarded: tuple[str, ...] = ()
+    attach: str = ""
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +152,7 @@ class Verdict:
     Attributes:
         id: given by the store; 0 before.
         time: seconds since the epoch, UTC.
-        kind: match, opaque, budget or denied.
+        kind: match, opaque, budget, denied, refused, held or hold_timeout.
         masked: the value with all but its permitted ends hidden.
         digest: HMAC-SHA-256 of the normalised value, hex.
         offset: of the match in the stream or datagram; `length` likewise in bytes.
@@ -161,6 +191,33 @@ class Verdict:
     let_out: int = 0
     count: int
     release: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Something about the enforcement itself: a way around it that was tried, or a limit met.
+
+    Attributes:
+        id: given by the store; 0 before.
+        time: of the first occurrence, `last` of the latest; seconds since the epoch, UTC.
+        count: occurrences that were joined into this one.
+        what: short name of the cause, as `no_token`, `filter_removed`, `device_moved`.
+        packet: headers of the first packet, where there is one: protocol, addresses, ports.
+        detail: one sentence for the operator; never payload.
+    """
+
+    id: int = 0
+    time: float
+    last: float
+    kind: IncidentKind
+    workload: str
+    what: str
+    count: int = 1
+    device: str = ""
+    protocol: str = ""
+    source: Endpoint | None = None
+    destination: Endpoint | None = None
     detail: str = ""
 
 

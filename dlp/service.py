@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from dlp.model import Flow, Stats, Verdict, Workload
+from dlp.model import Flow, Incident, IncidentKind, Stats, Verdict, Workload
 from dlp.signatures.image import ImageSignature
 
 
@@ -63,6 +63,18 @@ class VerdictQuery:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentQuery:
+    """Filters of an incident listing; None matches all. Newest first, as VerdictQuery."""
+
+    workload: str | None = None
+    kind: IncidentKind | None = None
+    since: float | None = None
+    until: float | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
 class Gateway(Protocol):
     """What can be asked of a running gateway."""
 
@@ -77,6 +89,20 @@ class Gateway(Protocol):
     async def signatures(self) -> list[ImageSignature]: ...
 
     async def verdicts(self, query: VerdictQuery) -> list[Verdict]: ...
+
+    async def incidents(self, query: IncidentQuery) -> list[Incident]: ...
+
+    async def quarantine(self, workload: str, *, reason: str, by: str) -> Workload:
+        """Cut a workload's egress until it is released. Idempotent.
+
+        Raises:
+            UsageError: no such workload.
+        """
+        ...
+
+    async def release(self, workload: str, *, by: str) -> Workload:
+        """Undo `quarantine`. Idempotent. Raises UsageError: no such workload."""
+        ...
 
     async def reload(self) -> ReloadResult:
         """Read the configuration again and make it live.

@@ -32,11 +32,47 @@ class InspectorDown(enum.StrEnum):
     CLOSED = "closed"
 
 
-class OtherProtocols(enum.StrEnum):
-    """Transports other than TCP, UDP and ICMP, ethertypes other than IP and ARP."""
+class Handling(enum.StrEnum):
+    """Whether packets of a kind are scanned as they are, or dropped unread."""
 
     SCAN = "scan"
     DROP = "drop"
+
+
+class OpenEnd(enum.StrEnum):
+    """A match at a segment's end whose boundary needs one more byte."""
+
+    WAIT = "wait"
+    DROP = "drop"
+
+
+class Loopback(enum.StrEnum):
+    """Whether what stays on `lo` is read."""
+
+    IGNORE = "ignore"
+    SCAN = "scan"
+
+
+class NewWorkloads(enum.StrEnum):
+    """Whether a workload may send before it is enforced."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class AttachWay(enum.StrEnum):
+    """`auto`: TCX where the kernel has it (6.6), else clsact."""
+
+    AUTO = "auto"
+    CLSACT = "clsact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """Quarantine a workload at `verdicts` enforced drops within `window_s` seconds."""
+
+    verdicts: int
+    window_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +103,20 @@ class Api:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workloads:
-    """`netns`: names as in /run/netns."""
+    """Which workloads, and how they are taken under control.
+
+    Attributes:
+        netns: names as in /run/netns.
+        new: whether a listed workload may send before it is enforced.
+        gate: cgroups (paths below the root of cgroup v2) whose children may not send
+            before their workload is enforced.
+        attach: how classifiers are attached.
+    """
 
     netns: tuple[str, ...] = ()
+    new: NewWorkloads = NewWorkloads.CLOSED
+    gate: tuple[str, ...] = ()
+    attach: AttachWay = AttachWay.AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +169,34 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """`uninspectable`: allow, alert or drop. `over_budget`: alert or drop."""
+    """Attributes:
+    uninspectable: allow, alert or drop.
+    over_budget: alert or drop.
+    on_inspector_down: for mirror rules; on_hold_timeout: for hold rules, also when
+        the inspector does not answer within `hold_timeout_ms`.
+    on_overload: closed drops payload that finds no room on its way to the inspector.
+    unowned: TCP payload and fragments without a socket of their protocol.
+    kill: destroy the socket of a blocked flow.
+    """
 
     name: str
     match: Match = Match()
     mode: Mode = Mode.ENFORCE
     on_inspector_down: InspectorDown = InspectorDown.OPEN
     uninspectable: Action = Action.ALLOW
-    other_protocols: OtherProtocols = OtherProtocols.SCAN
+    on_hold_timeout: InspectorDown = InspectorDown.CLOSED
+    on_overload: InspectorDown = InspectorDown.OPEN
+    hold_timeout_ms: int = 500
+    hold_udp: Action = Action.DROP
+    open_end: OpenEnd = OpenEnd.WAIT
+    unowned: Handling = Handling.DROP
+    urgent: Handling = Handling.DROP
+    mptcp: Handling = Handling.DROP
+    fragments: Handling = Handling.SCAN
+    other_protocols: Handling = Handling.DROP
+    loopback: Loopback = Loopback.IGNORE
+    kill: bool = False
+    escalate: Escalation | None = None
     over_budget: Action = Action.DROP
     destinations: tuple[Destination, ...] = ()
     exceptions: tuple[PolicyException, ...] = ()

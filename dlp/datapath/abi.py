@@ -23,11 +23,12 @@ SHAPES = 4096
 POLICIES = 64
 DESTINATIONS = 32
 WORKLOADS = 1024
-REASONS = 64
+REASONS = 128
 DEBRUIJN = 0x03F79D71B4CB0A89
 
 TC_PASS = 0xFFFFFFFF  # TC_ACT_UNSPEC as BPF_PROG_TEST_RUN returns it
 TC_DROP = 2
+TC_STOLEN = 4
 
 
 class Reason(enum.IntEnum):
@@ -84,6 +85,25 @@ class Reason(enum.IntEnum):
     CONTROL = 48
     SATURATED = 49
     INSPECTOR_BLOCKED = 50
+    UNOWNED = 51
+    URGENT = 52
+    MPTCP_JOIN = 53
+    FRAGMENT_ORDER = 54
+    REWRITTEN = 55
+    HELD = 56
+    WAITED = 57
+    RELEASED = 58
+    HOLD_TIMEOUT = 59
+    HOLD_LOST = 60
+    HOLD_UDP = 61
+    QUARANTINED = 62
+    EVENT_LIMITED = 63
+    OVERLOAD = 64
+    GUARDED = 65
+    BYPASS = 66
+    GUARD_HELD = 67
+    CLOSED = 68
+    GATED = 69
 
     @property
     def label(self) -> str:
@@ -96,6 +116,10 @@ class EventKind(enum.IntEnum):
     OPAQUE = 3
     BUDGET = 4
     DENIED = 5
+    REFUSED = 6
+    BYPASS = 7
+    HELD = 8
+    HOLD_TIMEOUT = 9
 
 
 class PolicyFlag(enum.IntFlag):
@@ -103,6 +127,14 @@ class PolicyFlag(enum.IntFlag):
     INSPECTOR_DOWN_CLOSED = 2
     OTHER_DROP = 4
     OVER_BUDGET_DROP = 8
+    UNOWNED_DROP = 16
+    URGENT_DROP = 32
+    MPTCP_DROP = 64
+    FRAGMENTS_DROP = 128
+    OPEN_END_WAIT = 256
+    HOLD_CLOSED = 512
+    HOLD_UDP_DROP = 1024
+    OVERLOAD_CLOSED = 2048
 
 
 class FlowState(enum.IntEnum):
@@ -119,6 +151,8 @@ class FlowFlag(enum.IntFlag):
     DENIED = 32
     FIRST = 64
     TAIL = 128
+    OWNED = 256
+    HELD_BEFORE = 512
 
 
 class EventFlag(enum.IntFlag):
@@ -126,6 +160,21 @@ class EventFlag(enum.IntFlag):
     BELOW_THRESHOLD = 2
     EXCEPTED = 4
     MIDSTREAM = 8
+    OWNED = 16
+
+
+class DeviceFlag(enum.IntFlag):
+    """What an entry program knows of its device."""
+
+    GUARDED = 1
+    STEALS = 2
+    LOOPBACK = 4
+
+
+class GuardFlag(enum.IntFlag):
+    CLOSED = 1
+    MONITOR = 2
+    QUARANTINED = 4
 
 
 class Slot(enum.IntEnum):
@@ -141,6 +190,7 @@ class Slot(enum.IntEnum):
     CHECK = 7
     JUDGE = 8
     GROUPS = 9
+    HOLD = 10
 
 
 SCAN_SLOT = {2: Slot.SCAN2, 3: Slot.SCAN3, 6: Slot.SCAN6}
@@ -161,7 +211,8 @@ class ShapeStruct(Structure):
         ("steps", c_uint8),
         ("left", c_uint8),
         ("right", c_uint8),
-        ("pad", c_uint8 * 2),
+        ("trigger", c_uint8),
+        ("pad", c_uint8),
     ]
 
 
@@ -226,7 +277,7 @@ class PolicyStruct(Structure):
         ("flags", c_uint32),
         ("uninspectable", c_uint8),
         ("destinations", c_uint8),
-        ("pad", c_uint8 * 2),
+        ("hold_timeout_ms", c_uint16),
         ("destination", DestinationStruct * DESTINATIONS),
     ]
 
@@ -291,18 +342,47 @@ class FlowStruct(Structure):
         ("missed", c_uint64),
         ("opaque_bytes", c_uint64),
         ("gap_ns", c_uint64),
+        ("held_ns", c_uint64),
+        ("held_to", c_uint64),
+        ("clear_to", c_uint64),
+        ("listed_ns", c_uint64),
         ("next_seq", c_uint32),
         ("isn", c_uint32),
         ("matches", c_uint32),
         ("signature", c_uint16),
         ("policy", c_uint16),
+        ("wait_seq", c_uint32),
+        ("flags", c_uint16),
         ("state", c_uint8),
-        ("flags", c_uint8),
         ("opaque", c_uint8),
         ("told", c_uint8),
+        ("refused", c_uint8),
+        ("waits", c_uint8),
+        ("next_byte", c_uint8),
         ("release", c_uint32),
         ("tail", c_uint8 * TAIL),
     ]
+
+
+class WordStruct(Structure):
+    _fields_ = [("clear_to", c_uint64), ("signature", c_uint32), ("block", c_uint32)]
+
+
+class BlockStruct(Structure):
+    _fields_ = [("until_ns", c_uint64), ("signature", c_uint32), ("pad", c_uint32)]
+
+
+class GuardStruct(Structure):
+    _fields_ = [
+        ("token", c_uint32 * 2),
+        ("held", c_uint32 * 2),
+        ("current", c_uint32),
+        ("flags", c_uint32),
+    ]
+
+
+class BucketStruct(Structure):
+    _fields_ = [("filled_ns", c_uint64), ("level", c_uint64)]
 
 
 class SeenKeyStruct(Structure):
@@ -358,7 +438,9 @@ class PayloadStruct(Structure):
         ("release", c_uint32),
         ("policy", c_uint16),
         ("final", c_uint8),
-        ("pad", c_uint8 * 5),
+        ("held", c_uint8),
+        ("again", c_uint8),
+        ("pad", c_uint8 * 3),
     ]
 
 

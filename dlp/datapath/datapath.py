@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from typing import Self, cast
 from dlp import errors
 from dlp.datapath import abi, events, libbpf, loader, objects, source
 from dlp.datapath.libbpf import Map, RingBuffer, TestRun
-from dlp.datapath.objects import CACHE, KernelObject, ProgramSpec
+from dlp.datapath.objects import CACHE, KernelObject
 from dlp.datapath.pins import BPFFS, MAPS, RUN, Layout, Manifest, ensure_bpffs
 from dlp.datapath.tables import Tables, bloom_shift, constants, element_types, hmac_blocks
 from dlp.errors import KernelError
@@ -33,6 +34,7 @@ from dlp.resources import bpf_dir
 from dlp.signatures.image import KernelImage
 
 _KEY_PLACEHOLDER = 0x1122334455667788
+_DEVICE_PLACEHOLDER = 0x5566778811223344
 _LDDW = 0x18
 _WIDTH = 8
 _BUILD_TIMEOUT_S = 120
@@ -192,15 +194,70 @@ class Datapath:
             if (key.netns, key.cgroup) not in bindings:
                 table.delete(key)
 
-    def entry(self, key: int) -> int:
-        """Load the classifier of the namespace known as `key`; the caller closes it."""
-        program = ProgramSpec(self.manifest.entry, self.manifest.relocations)
-        fds = {name: self.tables[name].fd for name in set(program.maps.values())}
+    def entry(self, key: int, device: abi.DeviceFlag = abi.DeviceFlag(0)) -> int:
+        """Load the classifier for devices of the namespace `key`; the caller closes it."""
+        return self._patched("entry", key, device)
+
+    def guard(self, key: int) -> int:
+        """Load the guard for the host's ends of that namespace; the caller closes it."""
+        return self._patched("guard", key, 0)
+
+    def gate(self, level: int) -> int:
+        """Load the gate for children of a cgroup, themselves at `level` below the root.
+
+        A child may send once its cgroup id is in the table `admitted`.
+        """
+        return self._patched("gate", level, 0)
+
+    def _patched(self, name: str, first: int, second: int) -> int:
+        program = self.manifest.copied[name]
+        fds = {each: self.tables[each].fd for each in set(program.maps.values())}
         code = loader.relocated(program, fds)
-        at = _find_placeholder(code)
-        code[at + 4 : at + 8] = (key & 0xFFFF_FFFF).to_bytes(4, "little")
-        code[at + 12 : at + 16] = (key >> 32).to_bytes(4, "little")
-        return libbpf.load_program("dlp_entry", bytes(code))
+        for placeholder, value in ((_KEY_PLACEHOLDER, first), (_DEVICE_PLACEHOLDER, second)):
+            at = _find(code, placeholder)
+            if at is None:
+                continue
+            code[at + 4 : at + 8] = (value & 0xFFFF_FFFF).to_bytes(4, "little")
+            code[at + 12 : at + 16] = (value >> 32).to_bytes(4, "little")
+        return libbpf.load_program(f"dlp_{name}", bytes(code), kind=libbpf.KINDS.get(name))
+
+    # -- guards ------------------------------------------------------------------
+
+    def guard_row(self, slot: int) -> abi.GuardStruct:
+        """Tokens and flags of a workload."""
+        return cast(abi.GuardStruct, self.tables["guards"].lookup(c_uint32(slot)))
+
+    def renew_tokens(self, slot: int) -> None:
+        """Stamp new tokens from here on; packets with those before are still let in.
+
+        The one before them is not: call it no oftener than a packet takes to cross a veth.
+        """
+        row = self.guard_row(slot)
+        other = 1 - row.current
+        row.token[other], row.held[other] = _two_tokens({*row.token, *row.held})
+        self.tables["guards"].update(c_uint32(slot), row)
+        # Its own store: a guard that reads between the two knows both already.
+        row.current = other
+        self.tables["guards"].update(c_uint32(slot), row)
+
+    def set_guard_flags(
+        self, slot: int, on: abi.GuardFlag, off: abi.GuardFlag = abi.GuardFlag(0)
+    ) -> None:
+        """Set and clear flags of a workload's row."""
+        row = self.guard_row(slot)
+        row.flags = (row.flags | on) & ~off
+        self.tables["guards"].update(c_uint32(slot), row)
+
+    def clear_guard(self, slot: int) -> None:
+        """Before a slot is given to another workload: no token, no flag."""
+        self.tables["guards"].update(c_uint32(slot), abi.GuardStruct())
+
+    def admit(self, cgroup: int) -> None:
+        """What runs in that child of a gated cgroup may send."""
+        self.tables["admitted"].update(c_uint64(cgroup), c_uint32(1))
+
+    def unadmit(self, cgroup: int) -> None:
+        self.tables["admitted"].delete(c_uint64(cgroup))
 
     def empty(self) -> int:
         """A program that does nothing: the base line of measurements."""
@@ -249,12 +306,28 @@ class Datapath:
             if flow is not None:
                 yield key, flow
 
-    def block(self, flow: int, signature: int) -> None:
-        """Block a mirrored flow on the inspector's word, from its next packet on."""
-        self.tables["blocks"].update(c_uint64(flow), c_uint32(signature))
+    def on_held(self, take: Callable[[events.Payload], None]) -> RingBuffer:
+        """As `on_payload`, for flows that wait for `clear` or `block`."""
+        ring = RingBuffer(self.tables["holds"].fd, lambda raw: take(events.decode_payload(raw)))
+        self._rings.append(ring)
+        return ring
 
-    def unblock(self, flow: int) -> None:
-        self.tables["blocks"].delete(c_uint64(flow))
+    def block(self, flow: int, signature: int) -> None:
+        """Block a mirrored or held flow on the inspector's word, from its next packet on."""
+        self.tables["words"].update(c_uint64(flow), abi.WordStruct(0, signature, 1))
+
+    def clear(self, flow: int, to: int) -> None:
+        """Segments of a held flow that end at or before stream offset `to` may leave."""
+        self.tables["words"].update(c_uint64(flow), abi.WordStruct(to, 0, 0))
+
+    def forget_word(self, flow: int) -> None:
+        """Of a flow that has ended, or whose block the kernel has long taken note of."""
+        self.tables["words"].delete(c_uint64(flow))
+
+    def block_key(self, key: abi.FlowKeyStruct, signature: int, seconds: float) -> None:
+        """Block a flow that no socket stands for (datagrams), for so long."""
+        until = time.monotonic_ns() + int(seconds * 1e9)
+        self.tables["blocked"].update(key, abi.BlockStruct(until, signature, 0))
 
     # -- end ---------------------------------------------------------------------
 
@@ -276,13 +349,22 @@ class Datapath:
         self.close()
 
 
-def _find_placeholder(code: bytearray) -> int:
+def _find(code: bytearray, placeholder: int) -> int | None:
     for at in range(0, len(code) - _WIDTH, _WIDTH):
         if code[at] == _LDDW:
             value = code[at + 4 : at + 8] + code[at + 12 : at + 16]
-            if int.from_bytes(value, "little") == _KEY_PLACEHOLDER:
+            if int.from_bytes(value, "little") == placeholder:
                 return at
-    raise KernelError("the entry program has no place for the namespace's key")
+    return None
+
+
+def _two_tokens(taken: set[int]) -> tuple[int, int]:
+    """Two random numbers of 32 bits, neither 0 nor one of those."""
+    found: set[int] = set()
+    while len(found) < 2:  # noqa: PLR2004 - one for what passed, one for what is held
+        found |= {secrets.randbits(32)} - taken - {0}
+    first, second = found
+    return first, second
 
 
 def compiled(text: str, cache: Path = CACHE) -> KernelObject:

@@ -57,7 +57,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """A piece of a mirrored flow: `data` begins at stream offset `offset`."""
+    """A piece of a mirrored flow: `data` begins at stream offset `offset`.
+
+    Attributes:
+        held: the flow waits for a word; `again`: it was sent again meanwhile, so that
+            nothing follows before the word.
+    """
 
     time_ns: int
     flow: int
@@ -66,6 +71,8 @@ class Payload:
     release: int
     policy: int
     final: bool
+    held: bool = False
+    again: bool = False
     data: bytes = field(repr=False)
 
 
@@ -138,5 +145,7 @@ def decode_payload(record: bytes) -> Payload:
         release=raw.release,
         policy=raw.policy,
         final=bool(raw.final),
+        held=bool(raw.held),
+        again=bool(raw.again),
         data=record[start : start + raw.length],
     )

@@ -21,6 +21,8 @@ from dlp.errors import KernelError, MissingDependency
 
 _LIBRARY = "libbpf.so.1"
 _SCHED_CLS = 3
+_CGROUP_SKB = 8
+_CGROUP_INET_EGRESS = 1
 _NAME_LENGTH = 15
 RECORDS = 1024  # of a ring buffer, taken at once
 _ENOUGH = -125  # ECANCELED: what our callback ends a reading with
@@ -278,35 +280,53 @@ def create_map(name: str, spec: MapSpec) -> int:
     )
 
 
-def load_program(name: str, instructions: bytes) -> int:
-    """Load a TC classifier from its instructions (8 bytes each); returns its descriptor.
+@dataclass(frozen=True, slots=True)
+class ProgramKind:
+    """enum bpf_prog_type and enum bpf_attach_type of include/uapi/linux/bpf.h."""
+
+    type: int
+    attach: int
+
+
+CLASSIFIER = ProgramKind(_SCHED_CLS, 0)
+# Programs that are no classifiers, by name.
+KINDS = {"gate": ProgramKind(_CGROUP_SKB, _CGROUP_INET_EGRESS)}
+
+
+def load_program(name: str, instructions: bytes, *, kind: ProgramKind | None = None) -> int:
+    """Load a program from its instructions (8 bytes each); returns its descriptor.
+
+    Args:
+        kind: a TC classifier where it is not given.
 
     Raises:
         KernelError: refused; with the end of what the verifier said.
     """
     code = ct.create_string_buffer(instructions, len(instructions))
+    kind = kind or CLASSIFIER
 
-    def attempt(opts: _ProgLoadOpts | None) -> int:
+    def attempt(opts: _ProgLoadOpts) -> int:
+        opts.sz = ct.sizeof(_ProgLoadOpts)
+        opts.expected_attach_type = kind.attach
         return int(
             _lib().bpf_prog_load(
-                _SCHED_CLS,
+                kind.type,
                 name.encode()[:_NAME_LENGTH],
                 b"GPL",
                 ct.byref(code),
                 len(instructions) // 8,
-                ct.byref(opts) if opts else None,
+                ct.byref(opts),
             )
         )
 
-    fd = attempt(None)
+    fd = attempt(_ProgLoadOpts())
     if fd >= 0:
         return fd
     # Again, now with a log: writing one for a program that loads would take seconds.
     log = ct.create_string_buffer(_LOG_SIZE)
-    opts = _ProgLoadOpts(
-        sz=ct.sizeof(_ProgLoadOpts), log_level=1, log_size=_LOG_SIZE, log_buf=ct.addressof(log)
+    fd = attempt(
+        _ProgLoadOpts(log_level=1, log_size=_LOG_SIZE, log_buf=ct.addressof(log))
     )
-    fd = attempt(opts)
     if fd >= 0:
         return fd
     reason = os.strerror(ct.get_errno() or -fd)

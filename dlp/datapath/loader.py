@@ -16,7 +16,7 @@ from ctypes import c_uint32
 from dlp.datapath import libbpf
 from dlp.datapath.abi import Slot
 from dlp.datapath.objects import KernelObject, MapSpec, ProgramSpec
-from dlp.datapath.pins import STATE, Layout, Manifest
+from dlp.datapath.pins import COPIED, STATE, Layout, Manifest
 from dlp.errors import KernelError
 
 _WIDTH = 8
@@ -55,8 +55,7 @@ def load(built: KernelObject, layout: Layout, *, older: Iterable[Layout] = ()) -
                 name: libbpf.program_info(fd).verified_instructions for name, fd in programs.items()
             },
             flows_from=donor.pins.name if donor else "",
-            entry=built.programs["entry"].code,
-            relocations=built.programs["entry"].maps,
+            copied={name: built.programs[name] for name in COPIED},
         )
         _pin(layout, programs, maps, manifest)
     return manifest
@@ -91,7 +90,8 @@ def _load_programs(
     """Load all, on two processors: the verifier takes its time and needs no lock of ours."""
 
     def one(name: str) -> int:
-        return libbpf.load_program(name, bytes(relocated(programs[name], maps)))
+        code = bytes(relocated(programs[name], maps))
+        return libbpf.load_program(name, code, kind=libbpf.KINDS.get(name))
 
     with ThreadPoolExecutor(2, thread_name_prefix="verify") as pool:
         pending = {name: pool.submit(one, name) for name in programs}

@@ -12,6 +12,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CACHE = Path("/var/cache/dlp/objects")
 
@@ -63,6 +64,11 @@ class KernelObject:
         partial.replace(path)
 
 
+def program_spec(raw: dict[str, Any]) -> ProgramSpec:
+    """From what JSON makes of one."""
+    return ProgramSpec(raw["code"], {int(at): name for at, name in raw["maps"].items()})
+
+
 def read(path: Path) -> KernelObject | None:
     """The object, or None where there is none that can be used.
 
@@ -73,12 +79,7 @@ def read(path: Path) -> KernelObject | None:
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
             return None
         raw = json.loads(path.read_text())
-        raw["programs"] = {
-            name: ProgramSpec(
-                program["code"], {int(at): target for at, target in program["maps"].items()}
-            )
-            for name, program in raw["programs"].items()
-        }
+        raw["programs"] = {name: program_spec(one) for name, one in raw["programs"].items()}
         raw["maps"] = {name: MapSpec(**spec) for name, spec in raw["maps"].items()}
         return KernelObject(**raw)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -15,6 +15,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlp.datapath.objects import ProgramSpec, program_spec
 from dlp.errors import KernelError, PrivilegeError
 
 BPFFS = Path("/sys/fs/bpf")
@@ -34,9 +35,16 @@ PROGRAMS = (
     "shape",
     "check",
     "judge",
+    "hold",
+    "guard",
+    "gate",
 )
+# Loaded anew for each namespace, device or cgroup.
+COPIED = ("entry", "guard", "gate")
 # What flows remember; an upgrade hands it on where the layout is the same.
-STATE = frozenset({"flows", "seen", "blocks", "counters", "workloads"})
+STATE = frozenset(
+    {"flows", "sockets", "seen", "words", "blocked", "counters", "workloads", "guards", "admitted"}
+)
 
 MAPS = (
     "buffers",
@@ -54,12 +62,18 @@ MAPS = (
     "rules",
     "exceptions",
     "workloads",
-    "blocks",
+    "words",
+    "blocked",
+    "guards",
+    "buckets",
+    "admitted",
+    "sockets",
     "flows",
     "seen",
     "programs",
     "events",
     "payloads",
+    "holds",
 )
 
 
@@ -74,8 +88,7 @@ class Manifest:
         compile_s, load_s: seconds.
         flows_from: the build whose flows were taken over; empty for none.
         verified: instructions the verifier went through, by program.
-        entry: instructions of the entry program, hex, 8 bytes each.
-        relocations: instruction index to the map whose descriptor it loads.
+        copied: programs of which copies are loaded, with a constant put in: see COPIED.
     """
 
     digest: str
@@ -85,8 +98,7 @@ class Manifest:
     load_s: float
     verified: dict[str, int]
     flows_from: str
-    entry: str
-    relocations: dict[int, str]
+    copied: dict[str, ProgramSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,7 @@ class Layout:
         """The manifest, or None where it or a pin is missing or unreadable."""
         try:
             raw = json.loads(self.manifest.read_text())
-            raw["relocations"] = {int(at): name for at, name in raw["relocations"].items()}
+            raw["copied"] = {name: program_spec(one) for name, one in raw["copied"].items()}
             manifest = Manifest(**raw)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None

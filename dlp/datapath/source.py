@@ -48,8 +48,14 @@ _STATE_STRUCTS = (
     "dlp_seen_key",
     "dlp_counters",
     "dlp_who",
+    "dlp_word",
+    "dlp_block",
+    "dlp_guard",
 )
-_STATE_MAPS = r"^BPF_\w*TABLE\(.*\b(?:flows|seen|blocks|counters|workloads)\b.*"
+_STATE_MAPS = (
+    r"^BPF_\w*(?:TABLE|ARRAY|STORAGE)\(.*"
+    r"\b(?:flows|sockets|seen|words|blocked|counters|workloads|guards|admitted)\b.*"
+)
 
 
 def state_digest(text: str) -> str:

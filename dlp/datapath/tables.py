@@ -32,7 +32,11 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "rules": (c_uint32, abi.RuleStruct),
     "exceptions": (abi.ExceptionKeyStruct, c_uint64),
     "workloads": (abi.WhoStruct, abi.BindingStruct),
-    "blocks": (c_uint64, c_uint32),
+    "words": (c_uint64, abi.WordStruct),
+    "blocked": (abi.FlowKeyStruct, abi.BlockStruct),
+    "guards": (c_uint32, abi.GuardStruct),
+    "buckets": (c_uint32, abi.BucketStruct),
+    "admitted": (c_uint64, c_uint32),
     "flows": (abi.FlowKeyStruct, abi.FlowStruct),
     "seen": (abi.SeenKeyStruct, c_uint32),
     "programs": (c_uint32, c_uint32),
@@ -175,6 +179,7 @@ def _shape(shape: Shape) -> abi.ShapeStruct:
         steps=len(shape.steps),
         left=shape.left,
         right=shape.right,
+        trigger=shape.trigger,
     )
     size = len(shape.literal)
     row.literal[:size] = shape.literal
@@ -201,6 +206,7 @@ def _policy(policy: KernelPolicy) -> abi.PolicyStruct:
         flags=policy.flags,
         uninspectable=policy.uninspectable,
         destinations=len(policy.destinations),
+        hold_timeout_ms=policy.hold_timeout_ms,
     )
     for number, destination in enumerate(policy.destinations):
         entry = row.destination[number]

@@ -31,6 +31,14 @@ class PolicyFlag(enum.IntFlag):
     INSPECTOR_DOWN_CLOSED = 2
     OTHER_DROP = 4
     OVER_BUDGET_DROP = 8
+    UNOWNED_DROP = 16
+    URGENT_DROP = 32
+    MPTCP_DROP = 64
+    FRAGMENTS_DROP = 128
+    OPEN_END_WAIT = 256
+    HOLD_CLOSED = 512
+    HOLD_UDP_DROP = 1024
+    OVERLOAD_CLOSED = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class KernelPolicy:
 
     Attributes:
         uninspectable: allow, alert or drop.
+        hold_timeout_ms: how long a segment waits for the inspector's word.
         rules: by signature index; a signature without an entry is not in the policy.
         exceptions: digests (32 bytes) in force.
     """
@@ -77,6 +86,7 @@ class KernelPolicy:
     destinations: tuple[DestinationRow, ...]
     rules: Mapping[int, RuleRow]
     exceptions: tuple[bytes, ...]
+    hold_timeout_ms: int = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ class Shape:
         lane: True where the digit lane finds it.
         lane_offset: from the start of the match to its first digit group.
         span: most bytes of a match, boundaries not counted; at most SPAN.
+        trigger: True for the front of a match, which begins a hold and decides nothing.
     """
 
     signature: int
@@ -80,6 +81,7 @@ class Shape:
     lane: bool
     lane_offset: int
     span: int
+    trigger: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""SQLite: verdicts and tokens. Never a raw value."""
+"""SQLite: verdicts, incidents and tokens. Never a raw value."""

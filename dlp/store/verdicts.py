@@ -6,31 +6,17 @@ sees a raw value. It does not decide how long verdicts are kept.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, ParamSpec, Self, TypeVar
+from typing import Literal, Self
 
 from dlp.model import Action, Verdict
 from dlp.service import VerdictQuery
-from dlp.store import rows
-from dlp.store.database import (
-    Schema,
-    connect,
-    connect_reader,
-    deadline,
-    explained,
-    transaction,
-)
-
-READ_S = 10.0
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from dlp.store import incidents, rows
+from dlp.store.connections import READ_S, Connections
+from dlp.store.database import Schema, deadline, transaction
 
 SCHEMA = Schema(
     application_id=0x444C5056,  # "DLPV"
@@ -81,6 +67,7 @@ SCHEMA = Schema(
             "CREATE INDEX verdict_kind ON verdict (kind)",
             "CREATE INDEX verdict_flow ON verdict (flow)",
         ),
+        incidents.TABLES,
     ),
 )
 
@@ -100,16 +87,15 @@ class VerdictCounts:
 class VerdictStore:
     """Verdicts in one SQLite file.
 
-    Each of the two connections has a thread of its own: a long listing must not delay
-    the recording of verdicts, and the event loop waits for neither.
+    Attributes:
+        incidents: the incidents, which lie in the same file.
     """
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
-        self.path = path
-        self._writer = writer
-        self._reader = reader
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="verdict-write")
-        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="verdict-read")
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._writer = connections.writer
+        self._reader = connections.reader
+        self.incidents = incidents.IncidentStore(connections)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -118,16 +104,7 @@ class VerdictStore:
         Raises:
             StoreError: damaged, of a newer release, another program's, not writable.
         """
-
-        def connections() -> tuple[sqlite3.Connection, sqlite3.Connection]:
-            writer = connect(path, SCHEMA)
-            try:
-                return writer, connect_reader(path)
-            except BaseException:
-                writer.close()
-                raise
-
-        return cls(path, *await asyncio.to_thread(connections))
+        return cls(await Connections.open(path, SCHEMA))
 
     async def append(self, batch: Sequence[Verdict]) -> list[Verdict]:
         """Store all in one transaction and return them with their ids, ascending in order.
@@ -139,7 +116,7 @@ class VerdictStore:
         """
         if not batch:
             return []
-        return await self._run(self._write_thread, self._append, tuple(batch))
+        return await self._connections.write(self._append, tuple(batch))
 
     async def query(self, query: VerdictQuery) -> list[Verdict]:
         """Newest first, at most 1000; `signature` may end in `*`.
@@ -148,29 +125,21 @@ class VerdictStore:
             UsageError: no such action.
         """
         statement, values = rows.select(query)
-        return await self._run(self._read_thread, self._select, statement, values)
+        return await self._connections.read(self._select, statement, values)
 
     async def since(self, after_id: int, limit: int = rows.LIMIT) -> list[Verdict]:
         """Those stored after an id, oldest first, at most 1000."""
         statement = f"{rows.SELECT} WHERE id > ? ORDER BY id LIMIT ?"
         values: list[rows.Value] = [after_id, rows.capped(limit)]
-        return await self._run(self._read_thread, self._select, statement, values)
+        return await self._connections.read(self._select, statement, values)
 
     async def counts(self) -> VerdictCounts:
         """Of all that is stored."""
-        return await self._run(self._read_thread, self._counts)
+        return await self._connections.read(self._counts)
 
     async def close(self) -> None:
         """Finish what is under way and close; further calls raise RuntimeError."""
-
-        def finish() -> None:
-            self._read_thread.shutdown()
-            self._write_thread.shutdown()
-            self._reader.close()
-            with explained(self.path):
-                self._writer.close()
-
-        await asyncio.to_thread(finish)
+        await self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,15 +151,6 @@ class VerdictStore:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _run(
-        self, thread: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        def job() -> T:
-            with explained(self.path):
-                return call(*args, **kwargs)
-
-        return await asyncio.get_running_loop().run_in_executor(thread, job)
 
     def _append(self, batch: tuple[Verdict, ...]) -> list[Verdict]:
         stored = []

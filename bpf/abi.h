@@ -109,6 +109,8 @@ enum dlp_reason {
 	DLP_R_GUARD_HELD = 67, /* guard: held packets, taken out there */
 	DLP_R_CLOSED = 68, /* guard: dropped, the workload is not enforced yet */
 	DLP_R_GATED = 69, /* gate of a cgroup: dropped, its workload is not enforced yet */
+	DLP_R_FRAGMENT_REFUSED =
+		70, /* dropped: policy fragments: drop, or a part of a TCP segment */
 	DLP_REASONS = 128, /* size of the counter rows */
 };
 
@@ -323,7 +325,8 @@ struct dlp_settings {
 	__u8 by_cgroup; /* some workloads are told apart by cgroup */
 	__u8 pad;
 	__u8 policies[2]; /* rows of each generation; a number beyond is taken as 0 */
-	__u8 pad2[6];
+	__u16 event_burst; /* events a workload may save up, one a millisecond; 0: no bound */
+	__u8 pad2[4];
 	__u8 hmac_inner[64]; /* key XOR 0x36, key XOR 0x5c (RFC 2104) */
 	__u8 hmac_outer[64];
 };
@@ -405,6 +408,14 @@ struct dlp_guard {
 	__u32 held[2];
 	__u32 current;
 	__u32 flags; /* enum dlp_guard_flag */
+};
+
+/* Key: struct dlp_flow_key, the datagram's id in the ports. An IP datagram in fragments. */
+struct dlp_datagram {
+	__u64 seen_ns;
+	__u32 next; /* offset in the IP payload that the next fragment must have */
+	__u32 release;
+	__u8 tail[DLP_TAIL];
 };
 
 /* Key: slot of the workload. A token bucket for its events. */

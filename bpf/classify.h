@@ -4,17 +4,9 @@
  * It decides what can be decided without reading payload, and sets up the scan.
  */
 
-#define ETHERTYPE_FAMILY 0
-
 static __always_inline void clear_packet(struct scratch *s)
 {
-	__builtin_memset(s->key.source, 0, sizeof(s->key.source));
-	__builtin_memset(s->key.destination, 0, sizeof(s->key.destination));
-	s->key.source_port = 0;
-	s->key.destination_port = 0;
-	s->key.protocol = 0;
-	s->key.family = 0;
-	s->key.pad = 0;
+	clear_key(s);
 	s->payload = 0;
 	s->tcp = 0;
 	s->tcp_flags = 0;
@@ -25,6 +17,13 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->flow_opaque = 0;
 	s->skip = 2;
 	s->flow_id = 0;
+	s->owned = 0;
+	s->partly = 0;
+	s->matched = 0;
+	s->back = 0;
+	s->loaded = 0;
+	s->fragment = 0;
+	s->join = 0;
 }
 
 #define PADDING 64 /* Ethernet pads to 60 bytes */
@@ -44,6 +43,46 @@ static __always_inline int is_padding(struct __sk_buff *skb, u32 at)
 	for (int i = 0; i < PADDING / 8; i++)
 		seen |= rest[i];
 	return !seen;
+}
+
+#define OPTIONS 40 /* bytes of TCP options at most */
+#define OPTION_MPTCP 30
+#define MPTCP_JOIN 1
+
+/* Whether a SYN opens a further subflow of an MPTCP connection (RFC 8684, 3.2). */
+static __always_inline int joins_mptcp(struct __sk_buff *skb, struct scratch *s,
+				       const struct tcp_header *tcp)
+{
+	u64 size = tcp->options_length, at = 0;
+	u32 found = 0;
+
+	if (!size || size > OPTIONS)
+		return 0;
+	__builtin_memset(s->block, 0, OPTIONS + 8);
+	size--;
+	asm volatile("%0 &= 63\n%0 += 1" : "+r"(size));
+	if (size > OPTIONS || bpf_skb_load_bytes(skb, tcp->options, s->block, size))
+		return 0;
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < OPTIONS; i++) {
+		u32 kind, length;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		asm volatile("%0 &= 63" : "+r"(at));
+		if (at >= OPTIONS)
+			break;
+		kind = s->block[at];
+		length = s->block[at + 1];
+		if (kind == OPTION_MPTCP && s->block[at + 2] >> 4 == MPTCP_JOIN)
+			found = 1;
+		if (!kind || (kind > 1 && length < 2))
+			break;
+		at += kind == 1 ? 1 : length;
+		if (at >= OPTIONS)
+			break;
+	}
+	return found;
 }
 
 /* Parse down to the payload: 0, or the reason why that cannot be done. */
@@ -75,212 +114,78 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 		type = parse_udp(&c, &s->key);
 	if (type < 0)
 		return type;
-	if (c.fragment)
+	if (c.fragment) {
 		tally(s, DLP_R_FRAGMENT, 1, skb->len);
+		s->fragment = 1;
+		s->fragment_offset = c.fragment_offset + (c.at - c.l4);
+		s->fragment_next = c.fragment_offset + (c.end - c.l4);
+		key_of_datagram(s, &c);
+	}
 	if (c.lie)
 		tally(s, DLP_R_LENGTH_LIE, 1, skb->len);
 	s->cursor = c.at;
 	s->limit = c.end;
 	if (c.end < skb->len && !is_padding(skb, c.end))
 		return -DLP_R_TRAILER;
-	/* A fragment of a TCP segment is scanned as it is, but it is not the stream. */
+	/* A fragment of a TCP segment is not the stream. */
 	s->tcp = type == PROTO_TCP && !c.fragment;
+	s->join = s->tcp && tcp.flags & TCP_SYN && joins_mptcp(skb, s, &tcp);
 	s->tcp_flags = tcp.flags;
 	s->sequence = tcp.sequence + ((tcp.flags & TCP_SYN) ? 1 : 0);
 	return type;
 }
 
-/* (namespace, cgroup), then (namespace, any), then the strictest policy in force. */
-static __always_inline u32 policy_of(struct __sk_buff *skb, struct scratch *s,
-				     const struct dlp_settings *set)
+static __always_inline int is_quarantined(const struct scratch *s)
 {
-	struct dlp_who who = { .netns = s->key.netns };
-	struct dlp_binding *binding;
+	struct dlp_guard *row = guard_of(s);
 
-	s->cgroup = set->cgroup_level ? bpf_skb_ancestor_cgroup_id(skb, set->cgroup_level)
-				      : bpf_skb_cgroup_id(skb);
-	if (set->by_cgroup) {
-		who.cgroup = s->cgroup;
-		binding = workloads.lookup(&who);
-		if (binding)
-			return binding->policy[s->generation & 1];
+	return row && row->flags & DLP_G_QUARANTINED;
+}
+
+static __always_inline int is_common(int type)
+{
+	return type == ETH_ARP || type == PROTO_TCP || type == PROTO_UDP || type == PROTO_ICMP ||
+	       type == PROTO_ICMP6 || type == PROTO_IGMP || type == PROTO_FRAGMENT;
+}
+
+/* Why the policy will not have a packet of this kind; 0 where it will. */
+static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
+{
+	u32 flags = s->policy_flags;
+
+	if (s->fragment) {
+		if (flags & DLP_P_FRAGMENTS_DROP || s->key.protocol == PROTO_TCP)
+			return DLP_R_FRAGMENT_REFUSED;
+		if (flags & DLP_P_UNOWNED_DROP && !s->kernel_made)
+			return DLP_R_UNOWNED;
 	}
-	who.cgroup = 0;
-	binding = workloads.lookup(&who);
-	if (binding)
-		return binding->policy[s->generation & 1];
-	tally(s, DLP_R_NO_POLICY, 1, skb->len);
+	if (flags & DLP_P_OTHER_DROP && !is_common(type))
+		return DLP_R_OTHER_PROTOCOL;
+	if (flags & DLP_P_MPTCP_DROP && s->join)
+		return DLP_R_MPTCP_JOIN;
+	if (!s->tcp || !s->payload)
+		return 0;
+	if (flags & DLP_P_UNOWNED_DROP && !s->owned)
+		return DLP_R_UNOWNED;
+	if (flags & DLP_P_URGENT_DROP && s->tcp_flags & TCP_URG)
+		return DLP_R_URGENT;
 	return 0;
 }
 
-static __always_inline u64 word_at(const u8 *p)
+/* Tell of a refusal, once a flow. In monitor mode it is counted, and the packet goes on. */
+static __always_inline int refuses(struct scratch *s, struct dlp_flow *flow, u32 reason)
 {
-	return *(u64 *)p;
-}
-
-/* Destination rules, first match in list order. Read when a flow begins or a set changes. */
-static __always_inline u32 destination_of(const struct dlp_flow_key *key,
-					  const struct dlp_policy *policy)
-{
-	u32 action = DLP_DEST_INSPECT;
-
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < DLP_DESTINATIONS; i++) {
-		const struct dlp_destination *d = &policy->destination[i];
-
-		if (i >= policy->destinations)
-			break;
-		if ((word_at(key->destination) & word_at(d->mask)) != word_at(d->address))
-			continue;
-		if ((word_at(key->destination + 8) & word_at(d->mask + 8)) !=
-		    word_at(d->address + 8))
-			continue;
-		if (key->destination_port < d->port_low || key->destination_port > d->port_high)
-			continue;
-		action = d->action;
-		break;
+	if (!flow->refused) {
+		flow->refused = 1;
+		note(s, DLP_EV_REFUSED, DLP_DROP, reason);
 	}
-	return action;
-}
-
-static __always_inline struct dlp_flow *flow_of(struct scratch *s)
-{
-	struct dlp_flow *flow = flows.lookup(&s->key);
-
-	if (flow)
-		return flow;
-	/* A fresh entry is built where it will not count against the stack: in the event. */
-	struct dlp_flow *fresh = (struct dlp_flow *)s->block;
-
-	__builtin_memset(fresh, 0, sizeof(*fresh));
-	fresh->id = (s->now << 20) ^ bpf_get_prandom_u32();
-	fresh->started_ns = s->now;
-	fresh->cgroup = s->cgroup;
-	flows.update(&s->key, fresh);
-	return flows.lookup(&s->key);
-}
-
-#define GAP_PATIENCE_NS 2000000000ULL /* longer than TCP takes to send again three times */
-
-/*
- * Place a TCP segment in its stream. The tail before the segment goes into the buffer.
- * Returns 0, or the reason to drop the segment.
- */
-static __always_inline u32 place_segment(struct scratch *s, struct buffer *buf,
-					 struct dlp_flow *flow)
-{
-	s32 ahead;
-
-	s->sequence_end = s->sequence + s->payload + ((s->tcp_flags & TCP_FIN) ? 1 : 0);
-	if (s->tcp_flags & TCP_SYN) {
-		if (!(flow->flags & DLP_F_INIT) || flow->isn != s->sequence) {
-			flow->flags = (flow->flags & (DLP_F_EXEMPT | DLP_F_DENIED)) | DLP_F_INIT;
-			flow->state = DLP_FLOW_OPEN;
-			flow->opaque = DLP_OPAQUE_NO;
-			flow->id = (s->now << 20) ^ bpf_get_prandom_u32();
-			s->flow_id = flow->id;
-			flow->offset = 0;
-			flow->isn = s->sequence;
-			flow->next_seq = s->sequence;
-			__builtin_memset(flow->tail, 0, DLP_TAIL);
-		}
-	} else if (!(flow->flags & DLP_F_INIT)) {
-		flow->flags |= DLP_F_INIT | DLP_F_PARTLY;
-		flow->next_seq = s->sequence;
-		tally(s, DLP_R_MIDSTREAM, 1, s->payload);
-	}
-	ahead = s->sequence - flow->next_seq;
-	s->packet_base = flow->offset;
-	if (!s->payload) {
-		/* Of segments without payload only the FIN that is due moves the stream. */
-		s->advance = ahead == 0;
+	if (is_monitor(s)) {
+		would_drop(s, reason, s->payload);
 		return 0;
 	}
-	s->advance = 1;
-	if (ahead > 0) {
-		/*
-		 * TCP sends in order, and again what is lost: in a flow known from its start a
-		 * gap means that a segment was dropped on its way here, or by this program. It
-		 * will come; what is beyond it must not pass with half its context. If it does
-		 * not come for long, the stream went on while no classifier was attached.
-		 */
-		if (!is_monitor(s)) {
-			if (flow->flags & DLP_F_HOLE)
-				return DLP_R_OUT_OF_ORDER;
-			if (!flow->gap_ns)
-				flow->gap_ns = s->now;
-			if (!(flow->flags & DLP_F_PARTLY) &&
-			    s->now - flow->gap_ns < GAP_PATIENCE_NS)
-				return DLP_R_OUT_OF_ORDER;
-		}
-		flow->gap_ns = 0;
-		tally(s, DLP_R_GAP, 1, ahead);
-		flow->missed += ahead;
-		flow->flags |= DLP_F_PARTLY;
-		flow->offset += ahead;
-		s->packet_base = flow->offset;
-		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
-		flow->flags &= ~DLP_F_TAIL;
-		return 0;
-	}
-	if (ahead >= 0) {
-		__builtin_memcpy(buf->b + ORIGIN, flow->tail, DLP_TAIL);
-		s->skip = flow->flags & DLP_F_TAIL ? 0 : 2;
-		return 0;
-	}
-	/*
-	 * Sent before, wholly or in part: scanned again, as old numbers can carry new
-	 * bytes. As much of the tail as lies before the segment is its left context.
-	 */
-	u64 back = -(s64)ahead;
-
-	s->advance = (s32)(s->sequence_end - flow->next_seq) > 0;
-	s->packet_base -= back;
-	tally(s, DLP_R_RETRANSMISSION, 1, s->payload);
-	s->skip = 0;
-	__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
-	if (back < DLP_TAIL) {
-		asm volatile("%0 &= 127" : "+r"(back));
-		__builtin_memcpy(buf->b + ORIGIN + back, flow->tail, DLP_TAIL);
-	}
-	return 0;
-}
-
-#define RECOGNISED 8 /* first bytes of a stream or datagram that tell its protocol */
-
-/*
- * Recognise an opaque protocol by a flow's first bytes, however they are cut. What the
- * stream had before this segment stands in the buffer, right before the payload.
- */
-static __always_inline void recognise(struct __sk_buff *skb, struct scratch *s, struct buffer *buf,
-				      struct dlp_flow *flow)
-{
-	u64 before = s->packet_base, size = s->payload;
-	u32 kind, length;
-
-	if (before >= RECOGNISED || flow->flags & DLP_F_PARTLY) {
-		flow->flags |= DLP_F_FIRST;
-		before = 0;
-	}
-	if (size > RECOGNISED)
-		size = RECOGNISED;
-	size--;
-	asm volatile("%0 &= 7\n%0 += 1" : "+r"(size));
-	__builtin_memset(buf->b + PAYLOAD, 0, RECOGNISED);
-	if (bpf_skb_load_bytes(skb, s->cursor, buf->b + PAYLOAD, size))
-		return;
-	length = before + size;
-	if (length >= RECOGNISED)
-		flow->flags |= DLP_F_FIRST;
-	before = PAYLOAD - before;
-	asm volatile("%0 &= 0x1ff" : "+r"(before));
-	kind = recognise_opaque(buf->b + before, length, s->key.protocol);
-	if (kind == DLP_OPAQUE_NO)
-		return;
-	flow->flags |= DLP_F_FIRST;
-	flow->opaque = kind;
-	if (s->uninspectable != DLP_ALLOW)
-		note(s, DLP_EV_OPAQUE, s->uninspectable, DLP_R_OPAQUE_TLS - 1 + kind);
+	if (s->tcp)
+		flow->flags |= DLP_F_HOLE;
+	return 1;
 }
 
 int classify(struct __sk_buff *skb)
@@ -291,6 +196,7 @@ int classify(struct __sk_buff *skb)
 	struct dlp_settings *set = settings.lookup(&zero);
 	struct dlp_policy *policy;
 	struct dlp_flow *flow;
+	u32 owner, reason;
 	int type;
 
 	if (!s || !buf || !set)
@@ -307,6 +213,12 @@ int classify(struct __sk_buff *skb)
 	if (s->policy >= set->policies[s->generation & 1])
 		s->policy = 0;
 	tally(s, DLP_R_PACKETS, 1, skb->len);
+	s->event_burst = set->event_burst;
+	if (is_quarantined(s)) {
+		tally(s, DLP_R_QUARANTINED, 1, skb->len);
+		tally(s, DLP_R_DROPPED, 1, skb->len);
+		return DROP;
+	}
 	index = s->generation * DLP_POLICIES + s->policy;
 	policy = policies.lookup(&index);
 	if (!policy)
@@ -316,25 +228,23 @@ int classify(struct __sk_buff *skb)
 
 	/* Private and linear: a file page could be changed between the scan and the wire. */
 	if (bpf_skb_pull_data(skb, skb->len))
-		return drop(s, DLP_R_PULL_FAILED, skb->len);
+		return drop(skb, s, DLP_R_PULL_FAILED, skb->len);
 
 	type = parse_packet(skb, s);
 	if (type < 0)
-		return drop(s, -type, skb->len);
-	if (type == ETH_ARP) {
+		return drop(skb, s, -type, skb->len);
+	if (type == ETH_ARP)
 		tally(s, DLP_R_ARP, 1, skb->len);
-	} else if (type != PROTO_TCP && type != PROTO_UDP && type != PROTO_ICMP &&
-		   type != PROTO_ICMP6 && type != PROTO_FRAGMENT) {
-		if (policy->flags & DLP_P_OTHER_DROP)
-			return drop(s, DLP_R_OTHER_PROTOCOL, skb->len);
-		if (!s->key.family)
-			tally(s, DLP_R_NON_IP_SCANNED, 1, skb->len);
-	}
+	else if (!s->key.family)
+		tally(s, DLP_R_NON_IP_SCANNED, 1, skb->len);
 	s->payload = s->limit > s->cursor ? s->limit - s->cursor : 0;
 
-	flow = flow_of(s);
+	owner = owner_of(skb);
+	s->owned = s->tcp && owner == OWNER_TCP;
+	s->kernel_made = owner != OWNER_NONE;
+	flow = flow_of(skb, s);
 	if (!flow)
-		return drop(s, DLP_R_MAP_FAILED, skb->len);
+		return drop(skb, s, DLP_R_MAP_FAILED, skb->len);
 	s->flow_id = flow->id;
 	flow->seen_ns = s->now;
 	if (flow->release != s->release || flow->policy != s->policy) {
@@ -353,43 +263,51 @@ int classify(struct __sk_buff *skb)
 	}
 	if (flow->flags & DLP_F_DENIED) {
 		if (!is_monitor(s))
-			return drop(s, DLP_R_DENIED, s->payload);
+			return drop(skb, s, DLP_R_DENIED, s->payload);
 		would_drop(s, DLP_R_DENIED, s->payload);
 	}
 
-	if (s->tcp) {
-		u32 reason = place_segment(s, buf, flow);
+	reason = flow->flags & DLP_F_EXEMPT ? 0 : reason_to_refuse(s, type);
+	if (reason && refuses(s, flow, reason))
+		return drop(skb, s, reason, s->payload);
 
+	if (s->tcp) {
+		reason = place_segment(skb, s, buf, flow);
 		if (reason)
-			return drop(s, reason, s->payload);
+			return drop(skb, s, reason, s->payload);
+	} else if (s->fragment) {
+		s->advance = 0;
+		reason = place_fragment(s, buf);
+		if (reason && refuses(s, flow, reason))
+			return drop(skb, s, reason, s->payload);
 	} else {
 		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
 		s->packet_base = 0; /* offsets count from the datagram's first byte */
 		s->advance = 0;
 	}
 	if (flow->flags & DLP_F_MIRROR && flow->state != DLP_FLOW_BLOCKED) {
-		u32 *blocked = blocks.lookup(&flow->id);
+		struct dlp_word *word = words.lookup(&flow->id);
 
 		s->mirror = 1;
-		if (blocked) {
-			flow->state = DLP_FLOW_BLOCKED;
-			flow->signature = *blocked;
+		if (word && word->block) {
+			block_flow(s, flow, word->signature);
 			tally(s, DLP_R_INSPECTOR_BLOCKED, 1, s->payload);
 		}
 	}
 	if (flow->state == DLP_FLOW_BLOCKED) {
 		if (!s->payload && s->tcp_flags & (TCP_FIN | TCP_RST)) {
 			tally(s, DLP_R_CONTROL, 1, 0);
-			return pass(s, 0);
+			return pass(skb, s, 0);
 		}
-		return drop(s, DLP_R_FLOW_BLOCKED, s->payload);
+		return drop(skb, s, DLP_R_FLOW_BLOCKED, s->payload);
 	}
 	if (!s->payload) {
 		if (s->advance && s->tcp)
 			flow->next_seq = s->sequence_end;
 		flow->packets++;
+		list_flow(s, flow);
 		tally(s, DLP_R_NO_PAYLOAD, 1, 0);
-		return pass(s, 0);
+		return pass(skb, s, 0);
 	}
 	if (flow->flags & DLP_F_EXEMPT) {
 		if (s->advance) {
@@ -399,8 +317,9 @@ int classify(struct __sk_buff *skb)
 		flow->packets++;
 		flow->offset += s->payload;
 		flow->missed += s->payload;
+		list_flow(s, flow);
 		tally(s, DLP_R_EXEMPT, 1, s->payload);
-		return pass(s, s->payload);
+		return pass(skb, s, s->payload);
 	}
 	if (!(flow->flags & DLP_F_FIRST))
 		recognise(skb, s, buf, flow);
@@ -409,12 +328,13 @@ int classify(struct __sk_buff *skb)
 		tally(s, DLP_R_OPAQUE_TLS - 1 + (flow->opaque & 3), 1, s->payload);
 		if (s->uninspectable == DLP_DROP && !is_monitor(s)) {
 			if (s->tcp)
-				flow->state = DLP_FLOW_BLOCKED;
-			return drop(s, DLP_R_UNINSPECTABLE, s->payload);
+				block_flow(s, flow, 0);
+			return drop(skb, s, DLP_R_UNINSPECTABLE, s->payload);
 		}
 		if (s->uninspectable == DLP_DROP)
 			would_drop(s, DLP_R_UNINSPECTABLE, s->payload);
 	}
+	s->partly = flow->flags & DLP_F_PARTLY;
 	s->first = 1;
 	s->base = s->packet_base - DLP_TAIL;
 	programs.call(skb, s->scan_slot);

@@ -37,7 +37,7 @@ static __always_inline void tally(struct scratch *s, u32 reason, u64 packets, u6
 	if (!row)
 		return;
 	if (!__builtin_constant_p(reason))
-		asm volatile("%0 &= 63" : "+r"(r)); /* in a form that 6.1 can follow */
+		asm volatile("%0 &= 127" : "+r"(r)); /* in a form that 6.1 can follow */
 	row->packets[r] += packets;
 	row->bytes[r] += bytes;
 }
@@ -103,6 +103,27 @@ static __always_inline u64 literal_differs(const struct dlp_shape *shape, const 
 		differs |= w & *(u64 *)(shape->mask + i * 8);
 	}
 	return differs;
+}
+
+/* The last bytes in the buffer, to stand before what follows them. */
+static __always_inline void copy_tail(const struct scratch *s, const struct buffer *buf, u8 *to)
+{
+	u64 tail = index_of(s->end - DLP_TAIL);
+
+	if (tail > PAYLOAD + CHUNK)
+		tail = ORIGIN; /* cannot be; the verifier does not know */
+	__builtin_memcpy(to, buf->b + tail, DLP_TAIL);
+}
+
+static __always_inline void clear_key(struct scratch *s)
+{
+	__builtin_memset(s->key.source, 0, sizeof(s->key.source));
+	__builtin_memset(s->key.destination, 0, sizeof(s->key.destination));
+	s->key.source_port = 0;
+	s->key.destination_port = 0;
+	s->key.protocol = 0;
+	s->key.family = 0;
+	s->key.pad = 0;
 }
 
 static __always_inline int is_monitor(const struct scratch *s)

@@ -15,7 +15,12 @@
 #include "common.h"
 #include "parse.h"
 #include "event.h"
+#include "owner.h"
+#include "token.h"
+#include "fragment.h"
 #include "flow.h"
+#include "place.h"
+#include "who.h"
 #include "classify.h"
 #include "scan.h"
 #include "grams.h"
@@ -24,21 +29,25 @@
 #include "check.h"
 #include "digest.h"
 #include "judge.h"
+#include "hold.h"
+#include "guard.h"
 
 /*
  * The attach point. Userspace loads a copy for each namespace, with the namespace's
- * key in place of the constant: bpf_get_netns_cookie is not to be had in TC before
+ * key and what it is to know of the device in place of the constants: bpf_get_netns_cookie is not to be had in TC before
  * kernel 6.13.
  */
 int entry(struct __sk_buff *skb)
 {
 	struct scratch *s = scratch_area();
-	u64 key;
+	u64 key, device;
 
 	if (!s)
 		return refuse();
 	asm volatile("%0 = 0x1122334455667788 ll" : "=r"(key));
+	asm volatile("%0 = 0x5566778811223344 ll" : "=r"(device));
 	s->key.netns = key;
+	s->device = device;
 	programs.call(skb, SLOT_CLASSIFY);
 	tally(s, DLP_R_TAIL_CALL_FAILED, 1, skb->len);
 	tally(s, DLP_R_DROPPED, 1, skb->len);

@@ -1,6 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Events: what userspace is told, through a ring buffer; losses are counted. */
 
+#define TOKEN_SHIFT 20 /* one event a millisecond, nearly */
+
+/* Whether the workload may tell of something: a token bucket, so that none drowns the others. */
+static __always_inline int may_tell(struct scratch *s)
+{
+	u32 slot = s->key.netns & (DLP_WORKLOADS - 1);
+	struct dlp_bucket *b = buckets.lookup(&slot);
+	u64 fresh, level;
+
+	if (!b || !s->event_burst)
+		return 1;
+	fresh = (s->now - b->filled_ns) >> TOKEN_SHIFT;
+	if ((s64)(s->now - b->filled_ns) < 0)
+		fresh = 0;
+	level = b->level + fresh;
+	if (level > s->event_burst)
+		level = s->event_burst;
+	if (fresh)
+		b->filled_ns = s->now;
+	if (!level) {
+		tally(s, DLP_R_EVENT_LIMITED, 1, 0);
+		return 0;
+	}
+	b->level = level - 1;
+	return 1;
+}
+
+/* Put the event at hand into the ring. */
+static __always_inline void tell(struct scratch *s)
+{
+	if (!may_tell(s))
+		return;
+	if (events.ringbuf_output(&s->event, sizeof(s->event), 0))
+		tally(s, DLP_R_EVENT_LOST, 1, 0);
+}
+
 /* What every event says: who, which flow, when, under which policy and release. */
 static __always_inline void note_begin(struct scratch *s, u32 kind)
 {
@@ -17,6 +53,8 @@ static __always_inline void note_begin(struct scratch *s, u32 kind)
 	e->release = s->release;
 	e->policy = s->policy;
 	e->flags = is_monitor(s) ? DLP_EF_MONITOR : 0;
+	if (s->owned)
+		e->flags |= DLP_EF_OWNED;
 }
 
 /* An event about a packet as a whole. */
@@ -29,6 +67,5 @@ static __always_inline void note(struct scratch *s, u32 kind, u32 action, u32 re
 	e->length = s->payload;
 	e->action = action;
 	e->reason = reason;
-	if (events.ringbuf_output(e, sizeof(*e), 0))
-		tally(s, DLP_R_EVENT_LOST, 1, 0);
+	tell(s);
 }

@@ -4,8 +4,9 @@
  * packet ends. The only place that writes a flow's stream state.
  */
 
-static __always_inline int pass(struct scratch *s, u64 bytes)
+static __always_inline int pass(struct __sk_buff *skb, struct scratch *s, u64 bytes)
 {
+	stamp(skb, s);
 	tally(s, DLP_R_PASSED, 1, bytes);
 	return PASS;
 }
@@ -17,16 +18,18 @@ static __always_inline void would_drop(struct scratch *s, u32 reason, u64 bytes)
 }
 
 /* Drop, or in monitor mode count what would have been dropped. */
-static __always_inline int drop(struct scratch *s, u32 reason, u64 bytes)
+static __always_inline int drop(struct __sk_buff *skb, struct scratch *s, u32 reason, u64 bytes)
 {
 	if (is_monitor(s)) {
 		would_drop(s, reason, bytes);
-		return pass(s, bytes);
+		return pass(skb, s, bytes);
 	}
 	tally(s, reason, 1, bytes);
 	tally(s, DLP_R_DROPPED, 1, bytes);
 	return DROP;
 }
+
+#define BLOCKED_NS 600000000000ULL /* ten minutes */
 
 /* The classifier's own areas are missing: nothing can be counted, nothing may pass. */
 static __always_inline int refuse(void)
@@ -76,13 +79,30 @@ static __always_inline void mirror_chunk(struct scratch *s, struct buffer *buf,
 }
 
 /* A segment that is dropped without blocking its flow must not be overtaken by the next. */
-static __always_inline int drop_segment(struct scratch *s, u32 reason)
+static __always_inline int drop_segment(struct __sk_buff *skb, struct scratch *s, u32 reason)
 {
-	struct dlp_flow *flow = flows.lookup(&s->key);
+	struct dlp_flow *flow = flow_of_packet(skb, s);
 
 	if (flow && s->tcp && !is_monitor(s))
 		flow->flags |= DLP_F_HOLE;
-	return drop(s, reason, s->payload);
+	return drop(skb, s, reason, s->payload);
+}
+
+/* The flow ends here: nothing of it passes from now on. */
+static __always_inline void block_flow(struct scratch *s, struct dlp_flow *flow, u32 signature)
+{
+	struct dlp_block *block = (struct dlp_block *)s->block;
+
+	flow->state = DLP_FLOW_BLOCKED;
+	flow->signature = signature;
+	flow->listed_ns = 0;
+	list_flow(s, flow);
+	if (s->owned)
+		return;
+	block->until_ns = s->now + BLOCKED_NS;
+	block->signature = signature;
+	block->pad = 0;
+	blocked.update(&s->key, block);
 }
 
 /* Whether one of the last blocks, which reach back over the tail to be, was flagged. */
@@ -99,11 +119,7 @@ static __always_inline int tail_flagged(const struct scratch *s)
 /* The stream goes on behind this packet; its last bytes are kept. */
 static __always_inline void advance(struct scratch *s, struct buffer *buf, struct dlp_flow *flow)
 {
-	u64 tail = index_of(s->end - DLP_TAIL);
-
-	if (tail > PAYLOAD + CHUNK)
-		tail = ORIGIN; /* cannot be; the verifier does not know */
-	__builtin_memcpy(flow->tail, buf->b + tail, DLP_TAIL);
+	copy_tail(s, buf, flow->tail);
 	flow->flags &= ~DLP_F_TAIL;
 	if (s->flagged && tail_flagged(s))
 		flow->flags |= DLP_F_TAIL;
@@ -113,31 +129,33 @@ static __always_inline void advance(struct scratch *s, struct buffer *buf, struc
 	flow->offset = s->packet_base + s->payload;
 }
 
-static __always_inline int finish(struct scratch *s, struct buffer *buf)
+static __always_inline int finish(struct __sk_buff *skb, struct scratch *s, struct buffer *buf)
 {
-	struct dlp_flow *flow = flows.lookup(&s->key);
+	struct dlp_flow *flow = flow_of_packet(skb, s);
 
 	if (!flow)
-		return drop(s, DLP_R_MAP_FAILED, s->payload);
+		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
+	flow->matches += s->matched;
 	if (s->verdict == DLP_DROP && !is_monitor(s)) {
-		if (s->tcp) {
-			flow->state = DLP_FLOW_BLOCKED;
-			flow->signature = s->verdict_signature;
-		}
-		return drop(s, DLP_R_MATCH_DROPPED, s->payload);
+		if (s->tcp)
+			block_flow(s, flow, s->verdict_signature);
+		return drop(skb, s, DLP_R_MATCH_DROPPED, s->payload);
 	}
 	flow->packets++;
 	flow->inspected += s->payload;
 	if (flow->opaque)
 		flow->opaque_bytes += s->payload;
+	if (s->fragment)
+		remember_fragment(s, buf);
 	if (s->advance)
 		advance(s, buf, flow);
+	list_flow(s, flow);
 	if (s->mirror || flow->flags & DLP_F_MIRROR)
 		mirror_chunk(s, buf, flow);
 	tally(s, DLP_R_INSPECTED, 1, s->payload);
 	if (s->verdict == DLP_DROP)
-		return drop(s, DLP_R_MATCH_DROPPED, s->payload);
-	return pass(s, s->payload);
+		return drop(skb, s, DLP_R_MATCH_DROPPED, s->payload);
+	return pass(skb, s, s->payload);
 }
 
 /*
@@ -146,14 +164,12 @@ static __always_inline int finish(struct scratch *s, struct buffer *buf)
  */
 static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s, u32 reason)
 {
-	struct dlp_flow *flow = flows.lookup(&s->key);
+	struct dlp_flow *flow = flow_of_packet(skb, s);
 
 	if (s->verdict == DLP_DROP && flow && !is_monitor(s)) {
-		if (s->tcp) {
-			flow->state = DLP_FLOW_BLOCKED;
-			flow->signature = s->verdict_signature;
-		}
-		return drop(s, DLP_R_MATCH_DROPPED, s->payload);
+		if (s->tcp)
+			block_flow(s, flow, s->verdict_signature);
+		return drop(skb, s, DLP_R_MATCH_DROPPED, s->payload);
 	}
 	if (s->verdict == DLP_DROP)
 		would_drop(s, DLP_R_MATCH_DROPPED, s->payload);
@@ -176,9 +192,9 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 				flow->flags &= ~DLP_F_TAIL;
 			}
 		}
-		return pass(s, s->payload);
+		return pass(skb, s, s->payload);
 	}
-	return drop_segment(s, reason);
+	return drop_segment(skb, s, reason);
 }
 
 static __always_inline int digits_left(const struct scratch *s)

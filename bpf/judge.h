@@ -58,7 +58,6 @@ static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
 	struct dlp_event *e = &s->event;
 	struct dlp_signature *signature;
 	struct dlp_shape *shape;
-	struct dlp_flow *flow;
 	struct dlp_rule *rule;
 	u32 action, count, number, threshold, rule_id, repeated = 0, flags = 0;
 	s64 sent;
@@ -111,12 +110,9 @@ static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
 		s->verdict = action;
 		s->verdict_signature = number;
 	}
-	flow = flows.lookup(&s->key);
-	if (flow) {
-		flow->matches++;
-		if (flow->flags & DLP_F_PARTLY)
-			flags |= DLP_EF_MIDSTREAM;
-	}
+	s->matched++;
+	if (s->partly)
+		flags |= DLP_EF_MIDSTREAM;
 	if (repeated) {
 		tally(s, DLP_R_REPEATED, 1, 0);
 		return;
@@ -124,8 +120,7 @@ static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
 	e->count = count;
 	e->action = action;
 	e->flags |= flags;
-	if (events.ringbuf_output(e, sizeof(*e), 0))
-		tally(s, DLP_R_EVENT_LOST, 1, 0);
+	tell(s);
 }
 
 int judge(struct __sk_buff *skb)

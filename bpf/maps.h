@@ -16,6 +16,7 @@ enum dlp_slot {
 	SLOT_CHECK = 7,
 	SLOT_JUDGE = 8,
 	SLOT_GROUPS = 9,
+	SLOT_HOLD = 10,
 };
 
 /*
@@ -83,6 +84,21 @@ struct scratch {
 	u32 judged;
 	u32 inspector_down;
 	u32 flow_opaque;
+	u32 device; /* enum dlp_device */
+	u32 owned; /* by a TCP socket: the flow is in its storage */
+	u32 partly; /* flow flag PARTLY */
+	u32 matched; /* judged matches, to be added to the flow's */
+	u32 back; /* bytes of the segment that were sent before */
+	u32 loaded; /* payload bytes of the packet before the chunk */
+	u32 event_burst;
+
+	/* the packet as an IP fragment */
+	u32 join; /* a SYN of a further MPTCP subflow */
+	u32 fragment;
+	u32 kernel_made; /* by a socket that cannot choose the IP header */
+	u32 fragment_offset; /* in the IP payload */
+	u32 fragment_next;
+	struct dlp_flow_key datagram;
 
 	/* the chunk */
 	u32 first; /* no chunk has been loaded yet */
@@ -174,12 +190,20 @@ BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 262144, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 262144, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_who, struct dlp_binding, workloads, 65536, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u64, u32, blocks, 65536,
-	    BPF_F_NO_PREALLOC); /* flow id: blocked by the inspector */
+BPF_F_TABLE("hash", u64, struct dlp_word, words, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct dlp_flow_key, struct dlp_block, blocked, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, u32, admitted, 65536, BPF_F_NO_PREALLOC); /* cgroup id: may send */
+BPF_ARRAY(guards, struct dlp_guard, DLP_WORKLOADS);
+BPF_ARRAY(buckets, struct dlp_bucket, DLP_WORKLOADS);
 
+/* TCP state lives with its socket, where no flood of others can make it be forgotten. */
+BPF_SK_STORAGE(sockets, struct dlp_flow);
+/* What has no socket of its own, and copies of what has, for readers. */
 BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_flow, flows, 65536);
+BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_datagram, datagrams, 4096);
 BPF_TABLE("lru_hash", struct dlp_seen_key, u32, seen, 65536);
 
 BPF_PROG_ARRAY(programs, 16);
 BPF_RINGBUF_OUTPUT(events, 256); /* pages */
 BPF_RINGBUF_OUTPUT(payloads, 2048);
+BPF_RINGBUF_OUTPUT(holds, 1024);

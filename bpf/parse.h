@@ -16,6 +16,7 @@
 #define IP6_HEADERS 8
 
 #define PROTO_ICMP 1
+#define PROTO_IGMP 2
 #define PROTO_TCP 6
 #define PROTO_UDP 17
 #define PROTO_ICMP6 58
@@ -24,12 +25,17 @@
 #define TCP_FIN 1
 #define TCP_SYN 2
 #define TCP_RST 4
+#define TCP_URG 32
 
 struct cursor {
 	struct __sk_buff *skb;
 	u32 at;
 	u32 end; /* by the IP header; the packet's own end where that lies or is silent */
-	u32 fragment;
+	u32 l4; /* first byte of the IP payload, extension headers left out */
+	u32 fragment; /* it is one */
+	u32 fragment_offset; /* in the IP payload, in bytes */
+	u32 fragment_id;
+	u32 fragment_protocol; /* what tells fragments of different datagrams apart beside the id */
 	u32 lie;
 };
 
@@ -95,8 +101,12 @@ static __always_inline int parse_ip4(struct cursor *c, struct dlp_flow_key *key)
 	__builtin_memcpy(key->source + 12, h + 12, 4);
 	__builtin_memcpy(key->destination + 12, h + 16, 4);
 	c->at += header;
+	c->l4 = c->at;
 	fragment = be16(h + 6);
 	c->fragment = (fragment & 0x3fff) != 0;
+	c->fragment_offset = (fragment & 0x1fff) * 8;
+	c->fragment_id = be16(h + 4);
+	c->fragment_protocol = h[9];
 	if (fragment & 0x1fff) {
 		key->protocol = h[9];
 		return PROTO_FRAGMENT;
@@ -129,9 +139,15 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 		if (bpf_skb_load_bytes(c->skb, c->at, h, 8))
 			return -DLP_R_MALFORMED_IP6;
 		if (next == 44) {
+			u32 fragment = be16(h + 2);
+
 			size = 8;
-			c->fragment = 1;
-			if (be16(h + 2) & 0xfff8) {
+			/* Offset 0 and no more to come: a whole datagram (RFC 6946). */
+			c->fragment = (fragment & 0xfff9) != 0;
+			c->fragment_offset = fragment & 0xfff8;
+			c->fragment_id = be32(h + 4);
+			c->l4 = c->at + 8;
+			if (fragment & 0xfff8) {
 				c->at += 8;
 				key->protocol = h[0];
 				return PROTO_FRAGMENT;
@@ -152,6 +168,8 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 struct tcp_header {
 	u32 sequence;
 	u32 flags;
+	u32 options; /* where they begin, and their length in bytes */
+	u32 options_length;
 };
 
 /* RFC 9293. */
@@ -170,6 +188,8 @@ static __always_inline int parse_tcp(struct cursor *c, struct dlp_flow_key *key,
 	key->destination_port = be16(h + 2);
 	tcp->sequence = be32(h + 4);
 	tcp->flags = h[13];
+	tcp->options = c->at + 20;
+	tcp->options_length = header - 20;
 	c->at += header;
 	return PROTO_TCP;
 }

@@ -68,6 +68,7 @@ static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s, 
 		s->continuing = 0;
 	} else {
 		s->base += s->chunk;
+		s->loaded += s->chunk;
 		if (bpf_skb_load_bytes(skb, s->cursor - DLP_TAIL, buf->b + ORIGIN, size + DLP_TAIL))
 			return -1;
 		s->continuing = 1;
@@ -87,6 +88,35 @@ static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s, 
 	return 0;
 }
 
+/*
+ * Whether what was sent before comes again with other bytes, as far as the flow's tail
+ * goes: what follows was scanned behind that tail, and the receiver may keep either.
+ */
+static __always_inline int is_rewritten(struct __sk_buff *skb, struct scratch *s,
+					struct buffer *buf)
+{
+	struct dlp_flow *flow = flow_of_packet(skb, s);
+	u64 at = (u64)PAYLOAD + s->back - DLP_TAIL - s->loaded;
+	u64 differs = 0;
+
+	if (!flow)
+		return 0;
+	s->index_key = 0;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < DLP_TAIL; i++) {
+		u64 here = at + i, inside;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		/* In the payload of this chunk: PAYLOAD <= here < end. */
+		inside = ~((s64)(here - PAYLOAD) >> 63) & (s64)(here - s->end) >> 63;
+		differs = (buf->b[index_of(here)] ^ flow->tail[i & (DLP_TAIL - 1)]) & inside;
+		s->index_key |= differs;
+	}
+	BARRIER();
+	return s->index_key != 0;
+}
+
 /* The program for one stride; a constant, so that each is compiled to straight code. */
 static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 {
@@ -100,15 +130,17 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	if (!s || !buf)
 		return refuse();
 	if (s->cursor >= s->limit || (s->verdict == DLP_DROP && !is_monitor(s)))
-		return finish(s, buf);
+		return finish(skb, s, buf);
 	if (!s->first && s->mirror) {
-		struct dlp_flow *flow = flows.lookup(&s->key);
+		struct dlp_flow *flow = flow_of_packet(skb, s);
 
 		if (flow)
 			mirror_chunk(s, buf, flow);
 	}
 	if (load_chunk(skb, s, buf))
-		return drop_segment(s, DLP_R_LOAD_FAILED);
+		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
+	if (s->back && is_rewritten(skb, s, buf))
+		return drop_segment(skb, s, DLP_R_REWRITTEN);
 
 	/* Looked up anew, the verifier's states of the ways to here are one: half the work. */
 	s = scratch_area();
@@ -163,7 +195,7 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	BARRIER();
 	if (!s->flagged) {
 		if (s->final)
-			return finish(s, buf);
+			return finish(skb, s, buf);
 		programs.call(skb, s->scan_slot);
 		return over_budget(skb, s, DLP_R_OVER_BUDGET);
 	}

@@ -104,6 +104,7 @@ class Reason(enum.IntEnum):
     GUARD_HELD = 67
     CLOSED = 68
     GATED = 69
+    FRAGMENT_REFUSED = 70
 
     @property
     def label(self) -> str:
@@ -302,7 +303,8 @@ class SettingsStruct(Structure):
         ("by_cgroup", c_uint8),
         ("pad", c_uint8),
         ("policies", c_uint8 * 2),
-        ("pad2", c_uint8 * 6),
+        ("event_burst", c_uint16),
+        ("pad2", c_uint8 * 4),
         ("hmac_inner", c_uint8 * 64),
         ("hmac_outer", c_uint8 * 64),
     ]
@@ -378,6 +380,15 @@ class GuardStruct(Structure):
         ("held", c_uint32 * 2),
         ("current", c_uint32),
         ("flags", c_uint32),
+    ]
+
+
+class DatagramStruct(Structure):
+    _fields_ = [
+        ("seen_ns", c_uint64),
+        ("next", c_uint32),
+        ("release", c_uint32),
+        ("tail", c_uint8 * TAIL),
     ]
 
 

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlp.datapath import btf
 from dlp.datapath.objects import MapSpec
 from dlp.errors import KernelError, MissingDependency
 
 _LIBRARY = "libbpf.so.1"
 _SCHED_CLS = 3
 _CGROUP_SKB = 8
+_SK_STORAGE = 24
+_NO_PREALLOC = 1
 _CGROUP_INET_EGRESS = 1
 _NAME_LENGTH = 15
 RECORDS = 1024  # of a ring buffer, taken at once
@@ -56,7 +59,9 @@ class _MapCreateOpts(ct.Structure):
 
     _fields_ = [
         ("sz", ct.c_size_t),
-        ("btf", ct.c_uint32 * 3),
+        ("btf_fd", ct.c_uint32),
+        ("btf_key_type_id", ct.c_uint32),
+        ("btf_value_type_id", ct.c_uint32),
         ("btf_vmlinux_value_type_id", ct.c_uint32),
         ("inner_map_fd", ct.c_uint32),
         ("map_flags", ct.c_uint32),
@@ -159,6 +164,7 @@ def _lib() -> ct.CDLL:
             ct.c_int,
             [ct.c_int, text, ct.c_uint32, ct.c_uint32, ct.c_uint32, data],
         ),
+        "bpf_btf_load": (ct.c_int, [data, ct.c_size_t, data]),
         "bpf_prog_load": (ct.c_int, [ct.c_int, text, text, data, ct.c_size_t, data]),
         "bpf_prog_test_run_opts": (ct.c_int, [fd, data]),
         "bpf_enable_stats": (ct.c_int, [ct.c_int]),
@@ -267,17 +273,35 @@ class Map:
 def create_map(name: str, spec: MapSpec) -> int:
     """Create a map; returns its descriptor."""
     opts = _MapCreateOpts(sz=ct.sizeof(_MapCreateOpts), map_flags=spec.flags)
-    return _check(
-        _lib().bpf_map_create(
-            spec.type,
-            name.encode()[:_NAME_LENGTH],
-            spec.key_size,
-            spec.value_size,
-            spec.max_entries,
-            ct.byref(opts),
-        ),
-        f"creating map {name}",
-    )
+    entries, types = spec.max_entries, -1
+    if spec.type == _SK_STORAGE:
+        types = _load_types(btf.storage_types(spec.value_size))
+        opts.btf_fd, opts.btf_key_type_id, opts.btf_value_type_id = (
+            types,
+            btf.KEY_TYPE,
+            btf.VALUE_TYPE,
+        )
+        opts.map_flags, entries = _NO_PREALLOC, 0
+    try:
+        return _check(
+            _lib().bpf_map_create(
+                spec.type,
+                name.encode()[:_NAME_LENGTH],
+                spec.key_size,
+                spec.value_size,
+                entries,
+                ct.byref(opts),
+            ),
+            f"creating map {name}",
+        )
+    finally:
+        if types >= 0:
+            os.close(types)
+
+
+def _load_types(raw: bytes) -> int:
+    data = ct.create_string_buffer(raw, len(raw))
+    return _check(_lib().bpf_btf_load(ct.byref(data), len(raw), None), "loading types")
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,9 +348,7 @@ def load_program(name: str, instructions: bytes, *, kind: ProgramKind | None = N
         return fd
     # Again, now with a log: writing one for a program that loads would take seconds.
     log = ct.create_string_buffer(_LOG_SIZE)
-    fd = attempt(
-        _ProgLoadOpts(log_level=1, log_size=_LOG_SIZE, log_buf=ct.addressof(log))
-    )
+    fd = attempt(_ProgLoadOpts(log_level=1, log_size=_LOG_SIZE, log_buf=ct.addressof(log)))
     if fd >= 0:
         return fd
     reason = os.strerror(ct.get_errno() or -fd)

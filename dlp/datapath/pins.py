@@ -69,6 +69,7 @@ MAPS = (
     "admitted",
     "sockets",
     "flows",
+    "datagrams",
     "seen",
     "programs",
     "events",

@@ -35,6 +35,7 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "words": (c_uint64, abi.WordStruct),
     "blocked": (abi.FlowKeyStruct, abi.BlockStruct),
     "guards": (c_uint32, abi.GuardStruct),
+    "datagrams": (abi.FlowKeyStruct, abi.DatagramStruct),
     "buckets": (c_uint32, abi.BucketStruct),
     "admitted": (c_uint64, c_uint32),
     "flows": (abi.FlowKeyStruct, abi.FlowStruct),

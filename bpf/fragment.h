@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * IP fragments: the datagram's bytes are a stream of their own, known by source,
+ * destination, id and protocol, and each fragment is scanned behind the tail of the one
+ * before. What sends them out of order is not this host's kernel: such a fragment is
+ * dropped, so that none passes with half its context.
+ */
+
+#define REASSEMBLY_NS 60000000000ULL /* as long as a receiver waits for the rest (RFC 8200, 4.5) */
+
+static __always_inline void key_of_datagram(struct scratch *s, const struct cursor *c)
+{
+	__builtin_memcpy(&s->datagram, &s->key, sizeof(s->datagram));
+	s->datagram.source_port = c->fragment_id >> 16;
+	s->datagram.destination_port = c->fragment_id;
+	s->datagram.protocol = c->fragment_protocol;
+}
+
+/*
+ * Place a fragment in its datagram; the tail goes into the buffer. Returns 0, or the reason
+ * to drop it.
+ */
+static __always_inline u32 place_fragment(struct scratch *s, struct buffer *buf)
+{
+	struct dlp_datagram *known = datagrams.lookup(&s->datagram);
+	u32 misplaced = 0;
+
+	s->packet_base = s->fragment_offset;
+	s->skip = 0;
+	if (!s->fragment_offset) {
+		/* The same id again within the time: the receiver would keep the first of both. */
+		misplaced = known && !s->kernel_made && known->next &&
+			    s->now - known->seen_ns < REASSEMBLY_NS;
+		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
+	} else if (known && known->next == s->fragment_offset) {
+		__builtin_memcpy(buf->b + ORIGIN, known->tail, DLP_TAIL);
+	} else {
+		misplaced = 1;
+		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
+	}
+	return misplaced ? DLP_R_FRAGMENT_ORDER : 0;
+}
+
+/* The fragment has left: the next one must follow it. */
+static __always_inline void remember_fragment(struct scratch *s, struct buffer *buf)
+{
+	struct dlp_datagram *known = (struct dlp_datagram *)s->block;
+
+	known->seen_ns = s->now;
+	known->next = s->fragment_next;
+	known->release = s->release;
+	copy_tail(s, buf, known->tail);
+	datagrams.update(&s->datagram, known);
+}

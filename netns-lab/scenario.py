@@ -17,6 +17,8 @@ from planted import KINDS, Planted, plant
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 DIRECTORY = Path(__file__).parent / "scenarios"
+ATTACKS = Path(__file__).parent / "attacks"
+ATTACKER = "at-"  # begins the names of workloads that one attack has for itself
 BLOCKED_PATIENCE = 0.75  # seconds: at least one retransmission of what was dropped
 
 
@@ -31,10 +33,14 @@ class Model(BaseModel):
 
 
 class Secret(Model):
-    """A value to plant: `card: visa`, or with `may_leave` where the policy lets it out."""
+    """A value to plant: `card: visa`, or with `may_leave` where the policy lets it out.
+
+    `must_arrive`: an attack sends it too, and it is nothing that anybody should stop.
+    """
 
     kind: str
     may_leave: bool = False
+    must_arrive: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -69,6 +75,39 @@ class Run(Model):
     timeout: float = 3.0
 
 
+class Attack(Model):
+    """A script of attacks/ in the workload, with the capabilities of an attacker.
+
+    `docker`: root with those of a container that asks for none; `net_admin`: that one in
+    addition; `none`: nobody. `background`: go on to the next step meanwhile.
+    """
+
+    script: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    args: dict[str, Any] = {}
+    caps: Literal["none", "docker", "net_admin"] = "none"
+    timeout: float = 15.0
+    background: bool = False
+
+    @model_validator(mode="after")
+    def _there(self) -> Attack:
+        if not (ATTACKS / f"{self.script}.py").exists():
+            raise ValueError(f"no script {self.script}.py in attacks/")
+        return self
+
+
+class Honest(Model):
+    """Clean traffic of the same workload: it must arrive exactly, and in good time.
+
+    It runs beside the attack; `after`: it begins when that is over, as where the attacker takes
+    its own network down.
+    """
+
+    sink: Literal["tcp", "udp"] = "tcp"
+    family: Literal[4, 6] = 4
+    payload: str = "${text 6k}"
+    after: bool = False
+
+
 class Step(Model):
     """Exactly one thing to do.
 
@@ -79,6 +118,7 @@ class Step(Model):
 
     send: Send | None = None
     run: Run | None = None
+    attack: Attack | None = None
     wait: float | None = None
     lose: float | None = None
     drain: float | None = None
@@ -116,6 +156,10 @@ class Expect(Model):
     verdicts: list[Due] | None = []
     flow: dict[str, Any] = {}  # fields of a flow of this scenario
     counters: dict[str, int] = {}  # by reason, at least so many packets more
+    incidents: list[dict[str, Any]] = []  # fields of incidents of the workload: one each, or more
+    # Without a gateway: who gets the secret complete. The program behind the sink, the wire to
+    # it (a colluding machine there), or the bridge that the containers share.
+    receiver: Literal["sink", "wire", "bridge"] = "sink"
 
 
 class Phase(enum.StrEnum):
@@ -127,16 +171,20 @@ class Phase(enum.StrEnum):
     LIFECYCLE = "lifecycle"
 
 
-Kind = Literal["tcp", "http", "tls", "fastopen", "udp", "dns", "icmp", "raw"]
+Kind = Literal[
+    "tcp", "http", "tls", "fastopen", "udp", "dns", "icmp", "raw", "udplite", "mptcp", "protocol"
+]
 
 
 class Scenario(Model):
-    """One row of the demo."""
+    """One row of the demo. One with an attack has a workload of its own."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     title: str
     workload: str = "web"  # web/sandbox: in a cgroup below
     sink: Kind = "tcp"
+    protocol: int = 253  # IP protocol of a sink of that kind
+    honest: Honest = Honest()  # beside an attack
     server: str = "sink"
     family: Literal[4, 6] = 4
     times: int = 1  # connections, with fresh secrets each
@@ -146,6 +194,25 @@ class Scenario(Model):
     steps: list[Step]
     expect: Expect
     patience: float = BLOCKED_PATIENCE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_workload(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "workload" not in value:
+            steps = value.get("steps") or []
+            if any(isinstance(step, dict) and "attack" in step for step in steps):
+                return value | {"workload": f"{ATTACKER}{value.get('name')}"}
+        return value
+
+    @property
+    def attacks(self) -> list[Attack]:
+        """The attacks among its steps."""
+        return [step.attack for step in self.steps if step.attack is not None]
+
+    @property
+    def own_workload(self) -> bool:
+        """Whether the workload is made for this scenario alone."""
+        return self.workload.startswith(ATTACKER)
 
     def fits(self, glob: str) -> bool:
         """Whether the name fits a glob."""

@@ -388,7 +388,8 @@ struct dlp_flow {
 struct dlp_word {
 	__u64 clear_to; /* stream offset up to which segments may leave */
 	__u32 signature;
-	__u32 block; /* 1: the flow is blocked */
+	__u16 block; /* 1: the flow is blocked */
+	__u16 keep; /* 1: a match is open at clear_to, which may grow: hold what follows as well */
 };
 
 /* Key: struct dlp_flow_key. A flow without a socket of its own that is blocked. */
@@ -478,7 +479,8 @@ struct dlp_payload {
 	__u8 final; /* a datagram's end, or FIN */
 	__u8 held; /* the flow waits for the inspector's word */
 	__u8 again; /* sent again meanwhile: nothing follows until the word */
-	__u8 pad[3];
+	__u8 before; /* first bytes of a held record that are not held: the stream's tail, which has left */
+	__u8 pad[2];
 };
 
 #endif

@@ -367,7 +367,12 @@ class FlowStruct(Structure):
 
 
 class WordStruct(Structure):
-    _fields_ = [("clear_to", c_uint64), ("signature", c_uint32), ("block", c_uint32)]
+    _fields_ = [
+        ("clear_to", c_uint64),
+        ("signature", c_uint32),
+        ("block", c_uint16),
+        ("keep", c_uint16),
+    ]
 
 
 class BlockStruct(Structure):
@@ -451,7 +456,8 @@ class PayloadStruct(Structure):
         ("final", c_uint8),
         ("held", c_uint8),
         ("again", c_uint8),
-        ("pad", c_uint8 * 3),
+        ("before", c_uint8),
+        ("pad", c_uint8 * 2),
     ]
 
 

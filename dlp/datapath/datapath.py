@@ -316,9 +316,12 @@ class Datapath:
         """Block a mirrored or held flow on the inspector's word, from its next packet on."""
         self.tables["words"].update(c_uint64(flow), abi.WordStruct(0, signature, 1))
 
-    def clear(self, flow: int, to: int) -> None:
-        """Segments of a held flow that end at or before stream offset `to` may leave."""
-        self.tables["words"].update(c_uint64(flow), abi.WordStruct(to, 0, 0))
+    def clear(self, flow: int, to: int, *, keep: bool = False) -> None:
+        """Segments of a held flow that end at or before stream offset `to` may leave.
+
+        `keep`: a match is open there, which what follows may complete: that is held as well.
+        """
+        self.tables["words"].update(c_uint64(flow), abi.WordStruct(to, 0, 0, keep))
 
     def forget_word(self, flow: int) -> None:
         """Of a flow that has ended, or whose block the kernel has long taken note of."""

@@ -62,6 +62,8 @@ class Payload:
     Attributes:
         held: the flow waits for a word; `again`: it was sent again meanwhile, so that
             nothing follows before the word.
+        before: first bytes of `data` that are not held: the stream's tail, which has left.
+        key: of the flow, a struct dlp_flow_key as it is.
     """
 
     time_ns: int
@@ -73,6 +75,8 @@ class Payload:
     final: bool
     held: bool = False
     again: bool = False
+    before: int = 0
+    key: bytes = field(default=b"", repr=False)
     data: bytes = field(repr=False)
 
 
@@ -147,5 +151,7 @@ def decode_payload(record: bytes) -> Payload:
         final=bool(raw.final),
         held=bool(raw.held),
         again=bool(raw.again),
+        before=raw.before,
+        key=bytes(raw.key),
         data=record[start : start + raw.length],
     )

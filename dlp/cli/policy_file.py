@@ -1,16 +1,20 @@
-"""Commands on policy files and the values they name: config check, digest."""
+"""Commands on policy files and the values they name: config check, config show, digest."""
 
 from __future__ import annotations
 
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlp.cli.output import Json, examples, print_json
+from dlp.config.section import told
 from dlp.errors import DlpError, Place, UsageError
+
+if TYPE_CHECKING:
+    from dlp.config import Policy, Workloads
 
 _File = Annotated[Path, typer.Argument(help="Policy file.", metavar="FILE")]
 _Signature = Annotated[
@@ -34,6 +38,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     group.command("check", epilog=examples("dlp config check dlp.yaml"))(check)
+    group.command("show", epilog=examples("dlp config show dlp.yaml"))(show)
     app.add_typer(group)
     app.command(
         epilog=examples(
@@ -64,6 +69,30 @@ def check(file: _File, *, json: Json = False) -> None:
         problems = [_problem(problem) for problem in getattr(error, "problems", (error,))]
         print_json({"ok": False, "problems": problems})
         raise typer.Exit(error.exit_code) from error
+
+
+def show(file: _File, *, json: Json = False) -> None:
+    """Show every setting of a policy file, with defaults.
+
+    The policy `(strictest)` is for traffic that no policy matches. Packs are not read.
+    """
+    from dlp.cli.output import print_table  # noqa: PLC0415
+    from dlp.config import load  # noqa: PLC0415
+    from dlp.policy.strictest import strictest_settings  # noqa: PLC0415
+
+    config = load(file)
+    policies = [*config.policies, strictest_settings(config.policies)]
+    workloads = _workloads(config.workloads)
+    if json:
+        listed = [{"name": one.name, **_settings(one)} for one in policies]
+        print_json({"workloads": workloads, "policies": listed})
+        return
+    rows: list[list[object]] = [[f"workloads.{key}", value] for key, value in workloads.items()]
+    print_table(["KEY", "VALUE"], rows, empty="")
+    typer.echo()
+    columns = [_flat(_settings(one)) for one in policies]
+    rows = [[key, *(column[key] for column in columns)] for key in columns[0]]
+    print_table(["KEY", *(one.name for one in policies)], rows, empty="")
 
 
 def digest(*, signature: _Signature, config: _Config = None, state_dir: _StateDir = None) -> None:
@@ -112,6 +141,59 @@ def _summary(file: Path) -> dict[str, Any]:
         "kernel": kernel,
         "inspector": len(image.signatures) - kernel,
         "warnings": [*config.warnings, *expired],
+    }
+
+
+def _workloads(workloads: Workloads) -> dict[str, Any]:
+    return {
+        "netns": list(workloads.netns),
+        "new_workloads": workloads.new.value,
+        "gate": list(workloads.gate),
+        "attach": workloads.attach.value,
+    }
+
+
+def _settings(policy: Policy) -> dict[str, Any]:
+    """The settings of a policy, named and worded as the policy file does."""
+    escalate = policy.escalate
+    return {
+        "mode": policy.mode.value,
+        "uninspectable": policy.uninspectable.label,
+        "unowned": policy.unowned.value,
+        "urgent": policy.urgent.value,
+        "mptcp": policy.mptcp.value,
+        "fragments": policy.fragments.value,
+        "other_protocols": policy.other_protocols.value,
+        "over_budget": policy.over_budget.label,
+        "on_overload": policy.on_overload.value,
+        "on_inspector_down": {
+            "mirror": policy.on_inspector_down.value,
+            "hold": policy.on_hold_timeout.value,
+        },
+        "hold_timeout_ms": policy.hold_timeout_ms,
+        "hold_udp": policy.hold_udp.label,
+        "open_end": policy.open_end.value,
+        "loopback": policy.loopback.value,
+        "kill": policy.kill,
+        "escalate": None
+        if escalate is None
+        else {
+            "verdicts": escalate.verdicts,
+            "window": told(escalate.window_s),
+            "action": "quarantine",
+        },
+    }
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, object]:
+    """One value a key: what is a mapping is told in one text, as `mirror open, hold closed`."""
+    return {
+        key: ", ".join(f"{name} {value}" for name, value in entry.items())
+        if isinstance(entry, dict)
+        else str(entry).lower()
+        if isinstance(entry, bool)
+        else entry
+        for key, entry in settings.items()
     }
 
 

@@ -5,7 +5,8 @@
     section   typed reading of nodes; gathers problems instead of stopping at the first
     model     the values
     address   networks, ports, host:port
-    policies  the grammar of one policy
+    settings  the settings of one policy
+    policies  the grammar of one policy: for whom, destinations, exceptions, rules
     loading   the grammar of the whole file: `load`
 
 Reads the named file and looks whether the packs it names exist; nothing else.
@@ -14,11 +15,16 @@ Reads the named file and looks whether the packs it names exist; nothing else.
 from dlp.config.loading import check_signatures, load, with_netns
 from dlp.config.model import (
     Api,
+    AttachWay,
     Config,
     Destination,
+    Escalation,
+    Handling,
     InspectorDown,
+    Loopback,
     Match,
-    OtherProtocols,
+    NewWorkloads,
+    OpenEnd,
     Policy,
     PolicyException,
     PortRange,
@@ -30,11 +36,16 @@ from dlp.config.problems import PolicyFileError
 
 __all__ = [
     "Api",
+    "AttachWay",
     "Config",
     "Destination",
+    "Escalation",
+    "Handling",
     "InspectorDown",
+    "Loopback",
     "Match",
-    "OtherProtocols",
+    "NewWorkloads",
+    "OpenEnd",
     "Policy",
     "PolicyException",
     "PolicyFileError",

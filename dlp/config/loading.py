@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dlp.config.address import tcp_address
-from dlp.config.model import POLICIES, Api, Config, Workloads
+from dlp.config.model import POLICIES, Api, AttachWay, Config, NewWorkloads, Policy, Workloads
 from dlp.config.policies import policy
 from dlp.config.problems import PolicyFileError, Problems, did_you_mean, shown
 from dlp.config.section import Section, Value
 from dlp.config.source import Mapping, Node, Scalar, parse, read
 from dlp.config.source import Sequence as ListNode
 from dlp.errors import ConfigError, Place
+from dlp.model import Mode
 
 VERSION = 1
 
 _UNIX_PATH = 107  # bytes of sun_path less its final NUL
 _LEVELS = 64
 _NETNS = re.compile(r"[^/\s*?\[\]\x00-\x1f\x7f]{1,255}")
+_CGROUP = re.compile(r"(?:/[^/*?\x00-\x1f\x7f]{1,255}){1,64}")
 _PACK = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_NEW = {choice.value: choice for choice in NewWorkloads}
+_ATTACH = {choice.value: choice for choice in AttachWay}
 _DEFAULT = Config(file=Path(), signatures=(), policies=())
 
 
@@ -60,7 +64,7 @@ def with_netns(config: Config, names: Iterable[str]) -> Config:
         PolicyFileError: a name cannot be a namespace's, or no policy matches it.
     """
     netns = tuple(dict.fromkeys((*config.workloads.netns, *names)))
-    extended = replace(config, workloads=Workloads(netns=netns))
+    extended = replace(config, workloads=replace(config.workloads, netns=netns))
     check_netns(extended)
     return extended
 
@@ -136,12 +140,6 @@ def _config(path: Path, root: Section) -> Config:
                 f"found {len(policies)} policies, expected 1 to {POLICIES}",
                 "add a policy" if not policies else "join policies: a match takes several globs",
             )
-    warnings = []
-    if api.tcp and not api.tcp.loopback:
-        warnings.append(
-            "api.tcp listens beyond this host, and without TLS: its tokens and verdicts can be "
-            "read on the way; put a TLS proxy before it, or bind it to 127.0.0.1"
-        )
     return Config(
         file=path,
         state_dir=state_dir,
@@ -150,8 +148,22 @@ def _config(path: Path, root: Section) -> Config:
         workloads=workloads,
         cgroup_level=level,
         policies=tuple(policies),
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(api, policies)),
     )
+
+
+def _warnings(api: Api, policies: Iterable[Policy]) -> Iterator[str]:
+    if api.tcp and not api.tcp.loopback:
+        yield (
+            "api.tcp listens beyond this host, and without TLS: its tokens and verdicts can be "
+            "read on the way; put a TLS proxy before it, or bind it to 127.0.0.1"
+        )
+    for entry in policies:
+        if entry.mode is not Mode.MONITOR:
+            continue
+        for name, given in (("escalate", entry.escalate is not None), ("kill", entry.kill)):
+            if given:
+                yield f"policy {entry.name} is in monitor mode: its `{name}` does nothing"
 
 
 def _api(value: Value) -> Api:
@@ -176,7 +188,32 @@ def _workloads(value: Value) -> Workloads:
                 "discovery of containers is not in this version",
                 "leave `discover: []` and list the namespaces under `netns`",
             )
-    return Workloads(netns=netns)
+        default = _DEFAULT.workloads
+        new = section.read(
+            "new_workloads", lambda word: word.choice(_NEW, default.new), default.new
+        )
+        gate = section.read("gate", _gates, default.gate)
+        attach = section.read(
+            "attach", lambda word: word.choice(_ATTACH, default.attach), default.attach
+        )
+    return Workloads(netns=netns, new=new, gate=gate, attach=attach)
+
+
+def _gates(value: Value) -> tuple[str, ...]:
+    paths: list[str] = []
+    for item in value.items("cgroup paths"):
+        path = item.text("the path of a cgroup", "write it from the root of cgroup v2, as /docker")
+        if not path:
+            continue
+        if not _CGROUP.fullmatch(path) or {".", ".."} & set(path.split("/")):
+            item.problem(
+                "found a text that is no path of a cgroup below the root",
+                "write it from the root of cgroup v2, as /docker: no glob, no slash at its end",
+            )
+        elif path in paths:
+            item.problem("this cgroup is listed twice", "remove one of the entries")
+        paths.append(path)
+    return tuple(paths)
 
 
 def _names(value: Value) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ POLICIES = 63  # number 0 of the kernel's 64 is the strictest
 DESTINATION_ROWS = 32
 RULES = 256
 THRESHOLD = 64
+HOLD_TIMEOUT_MS = (50, 10_000)  # least and most
+ESCALATION_VERDICTS = (1, 10_000)
+ESCALATION_WINDOW_S = (1.0, 86_400.0)
 
 # In the state directory.
 STATE_DIR = Path("/var/lib/dlp")
@@ -26,28 +29,31 @@ VERDICTS = "verdicts.db"
 
 
 class InspectorDown(enum.StrEnum):
-    """What becomes of flows that wait for the inspector while it is down."""
+    """What becomes of what the inspector should have seen and cannot."""
 
     OPEN = "open"
     CLOSED = "closed"
 
 
 class Handling(enum.StrEnum):
-    """Whether packets of a kind are scanned as they are, or dropped unread."""
+    """Whether packets of a kind are scanned, each as far as it goes, or dropped."""
 
     SCAN = "scan"
     DROP = "drop"
 
 
 class OpenEnd(enum.StrEnum):
-    """A match at a segment's end whose boundary needs one more byte."""
+    """What becomes of a match at a segment's end whose boundary needs one more byte.
+
+    `drop`: the end counts as the boundary. `wait`: the segment waits for the next byte.
+    """
 
     WAIT = "wait"
     DROP = "drop"
 
 
 class Loopback(enum.StrEnum):
-    """Whether what stays on `lo` is read."""
+    """Whether what a namespace sends to itself over `lo` is scanned."""
 
     IGNORE = "ignore"
     SCAN = "scan"
@@ -107,9 +113,10 @@ class Workloads:
 
     Attributes:
         netns: names as in /run/netns.
-        new: whether a listed workload may send before it is enforced.
-        gate: cgroups (paths below the root of cgroup v2) whose children may not send
-            before their workload is enforced.
+        new: whether a listed workload may send before it is enforced; the policy file's
+            `new_workloads`.
+        gate: cgroups (absolute paths in the hierarchy of cgroup v2, as "/docker") whose
+            children may not send before their workload is enforced.
         attach: how classifiers are attached.
     """
 
@@ -169,14 +176,23 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Attributes:
-    uninspectable: allow, alert or drop.
-    over_budget: alert or drop.
-    on_inspector_down: for mirror rules; on_hold_timeout: for hold rules, also when
-        the inspector does not answer within `hold_timeout_ms`.
-    on_overload: closed drops payload that finds no room on its way to the inspector.
-    unowned: TCP payload and fragments without a socket of their protocol.
-    kill: destroy the socket of a blocked flow.
+    """What holds for the workloads it matches.
+
+    Attributes:
+        on_inspector_down: for mirror rules, while the inspector is down.
+        uninspectable: allow, alert or drop.
+        on_hold_timeout: for hold rules, while the inspector is down or where it does not
+            answer within `hold_timeout_ms`; the policy file's `on_inspector_down.hold`.
+        on_overload: closed drops payload that finds no room on its way to the inspector.
+        hold_udp: of datagrams that a hold rule names, as they cannot be held: drop or
+            mirror.
+        unowned: TCP payload without a TCP socket; fragments without any socket.
+        urgent: TCP payload with an urgent byte.
+        mptcp: SYN of a further subflow.
+        other_protocols: transports other than TCP, UDP, ICMP and IGMP, ethertypes other than
+            IP and ARP.
+        kill: destroy the socket of a blocked flow.
+        over_budget: alert or drop.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""The grammar of one policy: match, settings, destinations, exceptions, rules."""
+"""The grammar of one policy: name, match, destinations, exceptions, rules."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
-from typing import TypeVar
 
 from dlp.config.address import network, port_range
 from dlp.config.model import (
@@ -12,31 +12,23 @@ from dlp.config.model import (
     RULES,
     THRESHOLD,
     Destination,
-    InspectorDown,
     Match,
-    OtherProtocols,
     Policy,
     PolicyException,
     Rule,
 )
 from dlp.config.section import Section, Value
+from dlp.config.settings import settings
 from dlp.config.source import Scalar
 from dlp.config.source import Sequence as ListNode
-from dlp.model import Action, DestinationAction, Mode
-
-T = TypeVar("T")
+from dlp.model import Action, DestinationAction
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _GLOB = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,128}")
 _NO_POLICY = Policy(name="")
 
-_MODES = {mode.value: mode for mode in Mode}
-_INSPECTOR_DOWN = {choice.value: choice for choice in InspectorDown}
-_OTHER_PROTOCOLS = {choice.value: choice for choice in OtherProtocols}
-_UNINSPECTABLE = {"allow": Action.ALLOW, "alert": Action.ALERT, "drop": Action.DROP}
-_OVER_BUDGET = {"drop": Action.DROP, "alert": Action.ALERT}
-_ACTIONS = {action.label: action for action in Action if action is not Action.HOLD}
+_ACTIONS = {action.label: action for action in Action}
 _DESTINATION_ACTIONS = {action.name.lower(): action for action in DestinationAction}
 
 
@@ -46,28 +38,14 @@ def policy(value: Value, names: dict[str, int]) -> Policy:
     if section is None:
         return _NO_POLICY
     with section:
-        return Policy(
+        return replace(
+            settings(section),
             name=_name(section, names),
             match=section.read("match", _match, _NO_POLICY.match),
-            mode=_choice(section, "mode", _MODES, _NO_POLICY.mode),
-            on_inspector_down=_choice(
-                section, "on_inspector_down", _INSPECTOR_DOWN, _NO_POLICY.on_inspector_down
-            ),
-            uninspectable=_choice(
-                section, "uninspectable", _UNINSPECTABLE, _NO_POLICY.uninspectable
-            ),
-            other_protocols=_choice(
-                section, "other_protocols", _OTHER_PROTOCOLS, _NO_POLICY.other_protocols
-            ),
-            over_budget=_choice(section, "over_budget", _OVER_BUDGET, _NO_POLICY.over_budget),
             destinations=section.read("destinations", _destinations, ()),
             exceptions=section.read("exceptions", _exceptions, ()),
             rules=_rules(section),
         )
-
-
-def _choice(section: Section, name: str, allowed: dict[str, T], default: T) -> T:
-    return section.read(name, lambda value: value.choice(allowed, default), default)
 
 
 def _name(section: Section, names: dict[str, int]) -> str:
@@ -191,12 +169,14 @@ def _rule(value: Value) -> Rule | None:
         return None
     with section:
         signatures = section.need("signatures", 'add globs over signature ids, as ["pci.*"]')
-        action = section.need("action", "add `action: drop`, `mirror`, `alert` or `allow`")
+        action = section.need("action", "add `action: drop`, `hold`, `mirror`, `alert` or `allow`")
         threshold = section.read("threshold", _threshold, 1)
     if signatures is None or action is None:
         return None
     return Rule(
-        signatures=_signature_globs(signatures), action=_action(action), threshold=threshold
+        signatures=_signature_globs(signatures),
+        action=action.choice(_ACTIONS, Action.DROP),
+        threshold=threshold,
     )
 
 
@@ -210,16 +190,6 @@ def _signature_globs(value: Value) -> tuple[str, ...]:
     if isinstance(value.node, ListNode) and not globs:
         value.problem("found an empty list, expected globs", 'write them as ["pci.*"]')
     return tuple(globs)
-
-
-def _action(value: Value) -> Action:
-    if isinstance(value.node, Scalar) and value.node.text == Action.HOLD.label:
-        value.problem(
-            "the action 'hold' is not in this version",
-            "use drop for what the kernel decides, mirror for what the inspector decides",
-        )
-        return Action.DROP
-    return value.choice(_ACTIONS, Action.DROP)
 
 
 def _threshold(value: Value) -> int:

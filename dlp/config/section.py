@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DURATION = re.compile(r"([0-9]{1,6})([smh])")
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Value:
@@ -66,6 +68,19 @@ class Value:
             self.expected(what, "choose a number in that range")
             return default
         self.expected(what, "write the number in digits, without quotes")
+        return default
+
+    def duration(self, low: float, high: float, default: float) -> float:
+        """Seconds of a duration as `30s`, `5m` or `1h`, both bounds (seconds) included."""
+        what = f"a duration from {told(low)} to {told(high)}"
+        found = _DURATION.fullmatch(self.node.text) if isinstance(self.node, Scalar) else None
+        if found is None:
+            self.expected(what, "write a number and s, m or h, as 30s, 5m or 1h")
+            return default
+        seconds = int(found[1]) * _UNITS_S[found[2]]
+        if low <= seconds <= high:
+            return seconds
+        self.expected(what, "choose a duration in that range")
         return default
 
     def day(self, default: date) -> date:
@@ -150,6 +165,14 @@ class Section:
         """Whether an unknown key is near: one problem tells more than two."""
         others: Iterable[str] = (key for key in self._node.values if key not in self._asked)
         return any(did_you_mean(other, [name]) for other in others)
+
+
+def told(seconds: float) -> str:
+    """Seconds as `duration` takes them, in the largest unit that fits."""
+    for unit, size in reversed(_UNITS_S.items()):
+        if seconds % size == 0:
+            return f"{int(seconds / size)}{unit}"
+    return f"{seconds} seconds"
 
 
 def _kind(node: Node) -> str:

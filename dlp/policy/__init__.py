@@ -17,7 +17,7 @@ from dlp.policy.rows import (
     RuleRow,
     decide,
 )
-from dlp.policy.selection import PolicySet
+from dlp.policy.selection import PolicySet, held_signatures
 
 __all__ = [
     "STRICTEST",
@@ -29,4 +29,5 @@ __all__ = [
     "PolicySet",
     "RuleRow",
     "decide",
+    "held_signatures",
 ]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from dlp.config import (
     Destination,
+    Handling,
     InspectorDown,
-    OtherProtocols,
+    OpenEnd,
     Policy,
     PortRange,
 )
@@ -75,7 +76,7 @@ class KernelPolicy:
 
     Attributes:
         uninspectable: allow, alert or drop.
-        hold_timeout_ms: how long a segment waits for the inspector's word.
+        hold_timeout_ms: how long a segment waits for the inspector's word, in milliseconds.
         rules: by signature index; a signature without an entry is not in the policy.
         exceptions: digests (32 bytes) in force.
     """
@@ -135,13 +136,23 @@ def destination_row(
 
 def flags_of(policy: Policy) -> PolicyFlag:
     """The settings of a policy that the kernel knows as flags."""
+    closed, drop = InspectorDown.CLOSED, Handling.DROP
+    settings = {
+        PolicyFlag.MONITOR: policy.mode is Mode.MONITOR,
+        PolicyFlag.INSPECTOR_DOWN_CLOSED: policy.on_inspector_down is closed,
+        PolicyFlag.OTHER_DROP: policy.other_protocols is drop,
+        PolicyFlag.OVER_BUDGET_DROP: policy.over_budget is Action.DROP,
+        PolicyFlag.UNOWNED_DROP: policy.unowned is drop,
+        PolicyFlag.URGENT_DROP: policy.urgent is drop,
+        PolicyFlag.MPTCP_DROP: policy.mptcp is drop,
+        PolicyFlag.FRAGMENTS_DROP: policy.fragments is drop,
+        PolicyFlag.OPEN_END_WAIT: policy.open_end is OpenEnd.WAIT,
+        PolicyFlag.HOLD_CLOSED: policy.on_hold_timeout is closed,
+        PolicyFlag.HOLD_UDP_DROP: policy.hold_udp is Action.DROP,
+        PolicyFlag.OVERLOAD_CLOSED: policy.on_overload is closed,
+    }
     flags = PolicyFlag(0)
-    if policy.mode is Mode.MONITOR:
-        flags |= PolicyFlag.MONITOR
-    if policy.on_inspector_down is InspectorDown.CLOSED:
-        flags |= PolicyFlag.INSPECTOR_DOWN_CLOSED
-    if policy.other_protocols is OtherProtocols.DROP:
-        flags |= PolicyFlag.OTHER_DROP
-    if policy.over_budget is Action.DROP:
-        flags |= PolicyFlag.OVER_BUDGET_DROP
+    for flag, given in settings.items():
+        if given:
+            flags |= flag
     return flags

@@ -7,11 +7,11 @@ no clock: the time is given to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import translate
 
-from dlp.config import Config, Policy, PolicyException, check_signatures
+from dlp.config import Config, Loopback, Policy, PolicyException, check_signatures
 from dlp.errors import ConfigError
 from dlp.model import Action, Mode
 from dlp.policy.rows import (
@@ -23,7 +23,7 @@ from dlp.policy.rows import (
     destination_rows,
     flags_of,
 )
-from dlp.policy.strictest import strictest_denies, strictest_flags, strictest_rules
+from dlp.policy.strictest import strictest_denies, strictest_rules, strictest_settings
 
 EXCEPTIONS = 4096  # the kernel's table holds twice as many, for two generations
 
@@ -39,7 +39,9 @@ class PolicySet:
     def __init__(self, config: Config, signature_ids: Sequence[str]) -> None:
         check_signatures(config, signature_ids)
         _check_exceptions(config)
+        self._held = held_signatures(config, signature_ids)
         self._policies = config.policies
+        self._settings = (strictest_settings(config.policies), *config.policies)
         self._place = config.place
         self._selectors = tuple(_Selector(policy) for policy in config.policies)
         own = [_rows(policy, signature_ids) for policy in config.policies]
@@ -54,12 +56,39 @@ class PolicySet:
         """By policy number."""
         return (STRICTEST_NAME, *(policy.name for policy in self._policies))
 
+    def settings(self, policy_index: int) -> Policy:
+        """A policy's settings, as mode, kill and escalate, by its number.
+
+        Of the strictest they are the strictest of each; its lists are empty here.
+        """
+        return self._settings[policy_index]
+
     def mode(self, policy_index: int) -> Mode:
         """Of a policy; the strictest enforces if any does."""
-        if policy_index != STRICTEST:
-            return self._policies[policy_index - 1].mode
-        enforce = any(policy.mode is Mode.ENFORCE for policy in self._policies)
-        return Mode.ENFORCE if enforce else Mode.MONITOR
+        return self._settings[policy_index].mode
+
+    def holds(self, policy_index: int) -> bool:
+        """Whether a policy holds some signature."""
+        return any(row.action is Action.HOLD for row in self._rules[policy_index].values())
+
+    def holds_for(self, netns: str) -> bool:
+        """Whether sockets of a namespace can have a policy that holds some signature."""
+        return any(self.holds(number) for number in self._possible(netns))
+
+    def loopback_for(self, netns: str) -> bool:
+        """Whether sockets of a namespace can have a policy that scans `lo`."""
+        return any(
+            self._settings[number].loopback is Loopback.SCAN for number in self._possible(netns)
+        )
+
+    @property
+    def held_signatures(self) -> frozenset[str]:
+        """Ids that some policy holds."""
+        return self._held
+
+    def _possible(self, netns: str) -> Iterable[int]:
+        """Numbers of the policies that packets of a namespace can meet."""
+        return self.applicable(netns) or (STRICTEST,)
 
     def resolve(self, netns: str, cgroup: str | None) -> int:
         """Number of the first policy that matches.
@@ -125,10 +154,9 @@ class PolicySet:
         rows = [
             KernelPolicy(
                 name=STRICTEST_NAME,
-                flags=strictest_flags(self._policies),
-                uninspectable=max(
-                    (policy.uninspectable for policy in self._policies), default=Action.DROP
-                ),
+                flags=flags_of(self._settings[STRICTEST]),
+                uninspectable=self._settings[STRICTEST].uninspectable,
+                hold_timeout_ms=self._settings[STRICTEST].hold_timeout_ms,
                 destinations=self._denies,
                 rules=self._rules[STRICTEST],
                 exceptions=(),
@@ -139,6 +167,7 @@ class PolicySet:
                 name=policy.name,
                 flags=flags_of(policy),
                 uninspectable=policy.uninspectable,
+                hold_timeout_ms=policy.hold_timeout_ms,
                 destinations=tuple(
                     row for entry in policy.destinations for row in destination_rows(entry)
                 ),
@@ -186,6 +215,16 @@ def _rows(policy: Policy, signature_ids: Sequence[str]) -> dict[int, RuleRow]:
             if index not in rows and fits(name):
                 rows[index] = row
     return rows
+
+
+def held_signatures(config: Config, signature_ids: Sequence[str]) -> frozenset[str]:
+    """Ids that some policy of a file holds, asked before a signature set is compiled."""
+    return frozenset(
+        signature_ids[index]
+        for policy in config.policies
+        for index, row in _rows(policy, signature_ids).items()
+        if row.action is Action.HOLD
+    )
 
 
 def _end(entry: PolicyException) -> float:

@@ -6,19 +6,30 @@ Never weaker than any policy of the file: what one of them drops, it drops.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from dlp.config import Config, Policy, PortRange
+from dlp.config import (
+    Config,
+    Escalation,
+    Handling,
+    InspectorDown,
+    Loopback,
+    OpenEnd,
+    Policy,
+    PortRange,
+)
 from dlp.config.model import DESTINATION_ROWS, Network
 from dlp.errors import ConfigError
-from dlp.model import DestinationAction
+from dlp.model import Action, DestinationAction, Mode
 from dlp.policy.rows import (
     ALL_PORTS,
+    STRICTEST_NAME,
     DestinationRow,
-    PolicyFlag,
     RuleRow,
     destination_row,
-    flags_of,
 )
+
+T = TypeVar("T")
 
 
 def strictest_rules(each: Iterable[Mapping[int, RuleRow]]) -> dict[int, RuleRow]:
@@ -74,10 +85,55 @@ def _holds(outer: tuple[PortRange, Network], inner: tuple[PortRange, Network]) -
     return ports_fit and inner[1].subnet_of(outer[1])  # type: ignore[arg-type]  # same version
 
 
-def strictest_flags(policies: Sequence[Policy]) -> PolicyFlag:
-    """The strictest of each setting; monitor only where no policy enforces."""
-    flags, monitor = PolicyFlag(0), PolicyFlag.MONITOR
-    for policy in policies:
-        flags |= flags_of(policy)
-        monitor &= flags_of(policy)
-    return (flags & ~PolicyFlag.MONITOR) | monitor
+def strictest_settings(policies: Sequence[Policy]) -> Policy:
+    """The strictest of each setting; monitor only where no policy enforces.
+
+    `open_end`: drop, as it takes what wait takes and what would have proved harmless too.
+    `hold_timeout_ms`: the least where its end blocks the flow, the most where it lets it
+    out. `escalate`: the fewest verdicts in the longest window.
+    """
+    if not policies:
+        return Policy(name=STRICTEST_NAME, uninspectable=Action.DROP)
+    closed = _any_closed(policy.on_hold_timeout for policy in policies)
+    timeouts = [policy.hold_timeout_ms for policy in policies]
+    return Policy(
+        name=STRICTEST_NAME,
+        mode=_first_of(Mode.ENFORCE, Mode.MONITOR, (policy.mode for policy in policies)),
+        on_inspector_down=_any_closed(policy.on_inspector_down for policy in policies),
+        uninspectable=max(policy.uninspectable for policy in policies),
+        on_hold_timeout=closed,
+        on_overload=_any_closed(policy.on_overload for policy in policies),
+        hold_timeout_ms=min(timeouts) if closed is InspectorDown.CLOSED else max(timeouts),
+        hold_udp=max(policy.hold_udp for policy in policies),
+        open_end=_first_of(OpenEnd.DROP, OpenEnd.WAIT, (policy.open_end for policy in policies)),
+        unowned=_any_drop(policy.unowned for policy in policies),
+        urgent=_any_drop(policy.urgent for policy in policies),
+        mptcp=_any_drop(policy.mptcp for policy in policies),
+        fragments=_any_drop(policy.fragments for policy in policies),
+        other_protocols=_any_drop(policy.other_protocols for policy in policies),
+        loopback=_first_of(Loopback.SCAN, Loopback.IGNORE, (each.loopback for each in policies)),
+        kill=any(policy.kill for policy in policies),
+        escalate=_strictest_escalation(policies),
+        over_budget=max(policy.over_budget for policy in policies),
+    )
+
+
+def _first_of(stricter: T, other: T, values: Iterable[T]) -> T:
+    return stricter if stricter in values else other
+
+
+def _any_closed(values: Iterable[InspectorDown]) -> InspectorDown:
+    return _first_of(InspectorDown.CLOSED, InspectorDown.OPEN, values)
+
+
+def _any_drop(values: Iterable[Handling]) -> Handling:
+    return _first_of(Handling.DROP, Handling.SCAN, values)
+
+
+def _strictest_escalation(policies: Iterable[Policy]) -> Escalation | None:
+    given = [policy.escalate for policy in policies if policy.escalate is not None]
+    if not given:
+        return None
+    return Escalation(
+        verdicts=min(one.verdicts for one in given), window_s=max(one.window_s for one in given)
+    )

@@ -51,6 +51,7 @@ def test_commands():
         "events",
         "doctor",
         "config check",
+        "config show",
         "signatures list",
         "signatures explain",
         "signatures check",

@@ -10,6 +10,8 @@ import pytest
 
 from dlp.config import load
 from dlp.config.section import Section
+from dlp.datapath.abi import Reason
+from dlp.model import Action
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,50 @@ def test_check_warns(dlp, directory):
     assert 0 == result.code
     assert "dlp: warning: api.tcp listens beyond this host" in result.err
     assert "dlp: warning: an exception of policy default ended on 2020-01-01: old" in result.err
+
+
+def test_show(dlp, directory):
+    """Every setting has a row, worded as in the file, with a column for each policy."""
+    file = directory / "dlp.yaml"
+    file.write_text(
+        file.read_text()
+        + "  - name: second\n    rules: []\n    kill: true\n    hold_timeout_ms: 100\n"
+        + "    escalate: {verdicts: 5, window: 120s, action: quarantine}\n"
+        + "workloads: {gate: [/docker]}\n"
+    )
+    result = dlp("config", "show", file)
+
+    assert (0, "") == (result.code, result.err)
+    rows = [re.split(r"  +", line.strip()) for line in result.out.splitlines() if line.strip()]
+    assert ["workloads.gate", "/docker"] in rows
+    assert ["KEY", "default", "second", "(strictest)"] in rows
+    assert ["kill", "false", "true", "true"] in rows
+    assert ["hold_timeout_ms", "500", "100", "100"] in rows
+    told = "verdicts 5, window 2m, action quarantine"
+    assert ["escalate", "-", told, told] in rows
+    down = "mirror open, hold closed"
+    assert ["on_inspector_down", down, down, down] in rows
+
+
+def test_show_can_be_written_back(dlp, directory):
+    """What is shown as JSON says the same when it is made a policy file again."""
+    file = directory / "dlp.yaml"
+    keys = (
+        "    mode: monitor\n    unowned: scan\n    fragments: drop\n    open_end: drop\n"
+        "    on_inspector_down: {mirror: closed, hold: open}\n    kill: true\n"
+        "    escalate: {verdicts: 5, window: 90s, action: quarantine}\n"
+    )
+    text = file.read_text()
+    file.write_text(text + keys + "workloads: {new_workloads: open, attach: clsact, gate: [/a]}\n")
+    shown = json.loads(dlp("config", "show", file, "--json").out)
+    before = load(file)
+
+    settings = {key: value for key, value in shown["policies"][0].items() if value is not None}
+    assert "default" == settings.pop("name")
+    lines = "".join(f"    {key}: {json.dumps(value)}\n" for key, value in settings.items())
+    file.write_text(text + lines + f"workloads: {json.dumps(shown['workloads'])}\n")
+    after = load(file)
+    assert (before.policies, before.workloads) == (after.policies, after.workloads)
 
 
 def test_every_problem_is_a_line(dlp, directory):
@@ -140,7 +186,8 @@ def test_every_key_is_documented(directory, monkeypatch):
     file = directory / "dlp.yaml"
     file.write_text(
         "version: 1\nsignatures: [./own.yaml]\napi: {}\nworkloads: {}\npolicies:\n"
-        "  - name: a\n    match: {}\n"
+        "  - name: a\n    match: {}\n    on_inspector_down: {}\n"
+        "    escalate: {verdicts: 1, window: 1m, action: quarantine}\n"
         "    destinations: [{cidr: 10.0.0.0/8, action: deny}]\n"
         f"    exceptions: [{{digest: {'0' * 64}, until: 2027-01-01, reason: x}}]\n"
         "    rules: [{signatures: a, action: drop, threshold: {count: 1}}]\n"
@@ -150,4 +197,25 @@ def test_every_key_is_documented(directory, monkeypatch):
     documented = re.findall(
         r"^\| `([a-z_.\[\]]+)` \|.*\|.*\|", (ROOT / "docs/policy.md").read_text(), re.MULTILINE
     )
-    assert asked == set(documented) - {"allow", "alert", "mirror", "drop"}
+    assert asked == set(documented) - {action.label for action in Action}
+
+
+def test_every_setting_is_shown(dlp, directory):
+    """`config show` has each key of docs/policy.md's table of settings."""
+    text = (ROOT / "docs/policy.md").read_text()
+    table = text[text.index("\n## Settings") : text.index("\n## Destinations")]
+    named = set(re.findall(r"^\| `policies\[\]\.([a-z_]+)` \|", table, re.MULTILINE))
+    shown = json.loads(dlp("config", "show", directory / "dlp.yaml", "--json").out)
+
+    assert named | {"name", "mode"} == set(shown["policies"][0])
+
+
+def test_counted_as_is_counted():
+    """The reasons that the table of settings names are reasons of the kernel's."""
+    text = (ROOT / "docs/policy.md").read_text()
+    table = text[text.index("\n## Settings") : text.index("\n## Destinations")]
+    rows = [line for line in table.splitlines() if line.startswith("| `policies[].")]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[-2])}
+
+    assert len(named) > 15
+    assert set() == named - {reason.label for reason in Reason}

@@ -1,5 +1,6 @@
 """The grammar of the whole file."""
 
+from dataclasses import replace
 from datetime import date
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -8,11 +9,16 @@ import pytest
 
 from dlp.config import (
     Api,
+    AttachWay,
     Config,
     Destination,
+    Escalation,
+    Handling,
     InspectorDown,
+    Loopback,
     Match,
-    OtherProtocols,
+    NewWorkloads,
+    OpenEnd,
     Policy,
     PolicyException,
     PolicyFileError,
@@ -28,12 +34,18 @@ from dlp.model import Action, DestinationAction, Mode
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "dlp.yaml"
 
+ESCALATE = "escalate: {verdicts: 2, window: 1m, action: quarantine}"
 FULL = """\
 version: 1
 state_dir: /var/lib/other
 api: {unix: /run/other.sock, tcp: "127.0.0.1:8470"}
 signatures: [pci, ./own.yaml]
-workloads: {netns: [web, billing], discover: []}
+workloads:
+  netns: [web, billing]
+  discover: []
+  new_workloads: open
+  gate: [/docker, /kubepods.slice/burst able]
+  attach: clsact
 cgroup_level: 2
 policies:
   - name: first
@@ -41,8 +53,19 @@ policies:
     mode: monitor
     on_inspector_down: closed
     uninspectable: alert
-    other_protocols: drop
+    unowned: scan
+    urgent: scan
+    mptcp: scan
+    fragments: drop
+    other_protocols: scan
     over_budget: alert
+    on_overload: closed
+    hold_timeout_ms: 750
+    hold_udp: mirror
+    open_end: drop
+    loopback: scan
+    kill: true
+    escalate: {verdicts: 5, window: 2m, action: quarantine}
     destinations:
       - {cidr: 10.0.0.0/8, ports: [5432, "8000-8099"], action: exempt}
       - {cidr: "2001:db8::/32", action: deny}
@@ -50,6 +73,7 @@ policies:
     rules:
       - {signatures: ["pci.*"], action: drop}
       - {signatures: secrets.*, action: mirror, threshold: {count: 2}}
+      - {signatures: pii.*, action: hold}
   - {name: rest, rules: []}
 """.replace("DIGEST", "0aF" * 21 + "0")
 
@@ -64,8 +88,20 @@ def test_every_key(policy_file, tmp_path: Path):
         mode=Mode.MONITOR,
         on_inspector_down=InspectorDown.CLOSED,
         uninspectable=Action.ALERT,
-        other_protocols=OtherProtocols.DROP,
+        on_hold_timeout=InspectorDown.CLOSED,
+        unowned=Handling.SCAN,
+        urgent=Handling.SCAN,
+        mptcp=Handling.SCAN,
+        fragments=Handling.DROP,
+        other_protocols=Handling.SCAN,
         over_budget=Action.ALERT,
+        on_overload=InspectorDown.CLOSED,
+        hold_timeout_ms=750,
+        hold_udp=Action.MIRROR,
+        open_end=OpenEnd.DROP,
+        loopback=Loopback.SCAN,
+        kill=True,
+        escalate=Escalation(verdicts=5, window_s=120.0),
         destinations=(
             Destination(
                 network=IPv4Network("10.0.0.0/8"),
@@ -82,6 +118,7 @@ def test_every_key(policy_file, tmp_path: Path):
         rules=(
             Rule(signatures=("pci.*",), action=Action.DROP),
             Rule(signatures=("secrets.*",), action=Action.MIRROR, threshold=2),
+            Rule(signatures=("pii.*",), action=Action.HOLD),
         ),
     )
     expected = Config(
@@ -89,9 +126,18 @@ def test_every_key(policy_file, tmp_path: Path):
         state_dir=Path("/var/lib/other"),
         api=Api(unix=Path("/run/other.sock"), tcp=TcpAddress(host="127.0.0.1", port=8470)),
         signatures=("pci", "./own.yaml"),
-        workloads=Workloads(netns=("web", "billing")),
+        workloads=Workloads(
+            netns=("web", "billing"),
+            new=NewWorkloads.OPEN,
+            gate=("/docker", "/kubepods.slice/burst able"),
+            attach=AttachWay.CLSACT,
+        ),
         cgroup_level=2,
         policies=(first, Policy(name="rest")),
+        warnings=tuple(
+            f"policy first is in monitor mode: its `{name}` does nothing"
+            for name in ("escalate", "kill")
+        ),
     )
     assert expected == policy_file.load(FULL)
 
@@ -103,7 +149,7 @@ def test_defaults(policy_file, minimal):
         state_dir=Path("/var/lib/dlp"),
         api=Api(unix=Path("/run/dlp/api.sock"), tcp=None),
         signatures=("pci",),
-        workloads=Workloads(netns=()),
+        workloads=Workloads(netns=(), new=NewWorkloads.CLOSED, gate=(), attach=AttachWay.AUTO),
         cgroup_level=0,
         policies=(
             Policy(
@@ -112,8 +158,20 @@ def test_defaults(policy_file, minimal):
                 mode=Mode.ENFORCE,
                 on_inspector_down=InspectorDown.OPEN,
                 uninspectable=Action.ALLOW,
-                other_protocols=OtherProtocols.SCAN,
+                on_hold_timeout=InspectorDown.CLOSED,
+                unowned=Handling.DROP,
+                urgent=Handling.DROP,
+                mptcp=Handling.DROP,
+                fragments=Handling.SCAN,
+                other_protocols=Handling.DROP,
                 over_budget=Action.DROP,
+                on_overload=InspectorDown.OPEN,
+                hold_timeout_ms=500,
+                hold_udp=Action.DROP,
+                open_end=OpenEnd.WAIT,
+                loopback=Loopback.IGNORE,
+                kill=False,
+                escalate=None,
             ),
         ),
     )
@@ -133,9 +191,9 @@ def test_places(policy_file, tmp_path: Path):
 
     config = policy_file.load(FULL)
 
-    assert 21 == config.place("policies[0].rules[1].action").line
-    assert 16 == config.place("policies[0].destinations[0].cidr").line
-    assert f"{policy_file.path}:6: cgroup_level" == str(config.place("cgroup_level"))
+    assert 37 == config.place("policies[0].rules[1].action").line
+    assert 32 == config.place("policies[0].destinations[0].cidr").line
+    assert f"{policy_file.path}:11: cgroup_level" == str(config.place("cgroup_level"))
 
 
 def test_words_stay_words(policy_file, minimal):
@@ -151,6 +209,20 @@ def test_tcp_beyond_the_host_warns(policy_file, minimal):
 
     assert 1 == len(config.warnings)
     assert "api.tcp" in config.warnings[0]
+
+
+@pytest.mark.parametrize("setting", ["kill: true", ESCALATE])
+def test_monitor_mode_warns(policy_file, with_policy, setting):
+    """What acts on drops has nothing to act on in monitor mode."""
+    enforced = policy_file.load(with_policy(setting))
+    monitored = policy_file.load(with_policy(f"mode: monitor\n{setting}"))
+
+    assert () == enforced.warnings
+    assert 1 == len(monitored.warnings)
+    assert (
+        f"policy default is in monitor mode: its `{setting.split(':')[0]}`"
+        in (monitored.warnings[0])
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,6 +254,22 @@ def test_tcp_beyond_the_host_warns(policy_file, minimal):
         ("workloads: {netns: web}\n", 1, "workloads.netns", "expected a list of names", "list"),
         ("workloads: {netns: [a, a]}\n", 1, "workloads.netns[1]", "listed twice", "remove"),
         ("workloads: {discover: [docker]}\n", 1, "workloads.discover", "not in this", "netns"),
+        ("workloads: {new: open}\n", 1, "workloads.new", "unknown key 'new'", "new_workloads"),
+        (
+            "workloads: {new_workloads: shut}\n",
+            1,
+            "workloads.new_workloads",
+            "found 'shut', expected closed or open",
+            "write closed or open",
+        ),
+        ("workloads: {attach: tcx}\n", 1, "workloads.attach", "expected auto or clsact", "auto"),
+        ("workloads: {gate: /docker}\n", 1, "workloads.gate", "expected a list", "list"),
+        ("workloads:\n gate:\n - /\n", 3, "workloads.gate[0]", "no path of a cgroup", "/docker"),
+        ("workloads: {gate: [docker]}\n", 1, "workloads.gate[0]", "no path", "from the root"),
+        ("workloads: {gate: [/docker/]}\n", 1, "workloads.gate[0]", "no path", "no slash"),
+        ("workloads: {gate: ['/docker/*']}\n", 1, "workloads.gate[0]", "no path", "no glob"),
+        ("workloads: {gate: [/a/../b]}\n", 1, "workloads.gate[0]", "no path", "from the root"),
+        ("workloads: {gate: [/a, /a]}\n", 1, "workloads.gate[1]", "listed twice", "remove"),
         ("cgroup_level: -1\n", 1, "cgroup_level", "found '-1', expected a whole number", "range"),
         ("cgroup_level: '1'\n", 1, "cgroup_level", "expected a whole number", "without quotes"),
         ("cgroup_level: 1.5\n", 1, "cgroup_level", "expected a whole number", "digits"),
@@ -283,6 +371,9 @@ def test_further_namespaces(policy_file):
     )
     config = policy_file.load(text)
 
+    config = replace(config, workloads=replace(config.workloads, gate=("/docker",)))
+
+    assert ("/docker",) == with_netns(config, ["wiki"]).workloads.gate
     assert ("web", "wiki") == with_netns(config, ["wiki", "web"]).workloads.netns
     with pytest.raises(PolicyFileError, match="no policy matches the namespace 'db'"):
         with_netns(config, ["db"])

@@ -33,15 +33,8 @@ KEY = "policies[0]"
             "rules:\n  - {signatures: a.*, action: drop}\n  - {signatures: a.*, action: dorp}",
             7,
             "rules[1].action",
-            "found 'dorp', expected allow, alert, mirror or drop",
+            "found 'dorp', expected allow, alert, mirror, hold or drop",
             "did you mean 'drop'?",
-        ),
-        (
-            "rules: [{signatures: a.*, action: hold}]",
-            5,
-            "rules[0].action",
-            "'hold' is not in this version",
-            "use drop",
         ),
         (
             "rules: [{signatures: a.*, acton: drop}]",

@@ -1,6 +1,7 @@
 """Rows of the kernel's tables."""
 
 import re
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from dlp.config import (
     Destination,
+    Handling,
     InspectorDown,
-    OtherProtocols,
+    OpenEnd,
     Policy,
     PortRange,
 )
@@ -31,29 +33,53 @@ def test_flags_are_those_of_the_kernel():
     assert kernel == {flag.name: flag.value for flag in PolicyFlag}
 
 
+STRICT = (
+    PolicyFlag.OTHER_DROP
+    | PolicyFlag.OVER_BUDGET_DROP
+    | PolicyFlag.UNOWNED_DROP
+    | PolicyFlag.URGENT_DROP
+    | PolicyFlag.MPTCP_DROP
+    | PolicyFlag.OPEN_END_WAIT
+    | PolicyFlag.HOLD_CLOSED
+    | PolicyFlag.HOLD_UDP_DROP
+)
+
+
 @pytest.mark.parametrize(
-    ("policy", "flags"),
+    ("setting", "value", "flag"),
     [
-        (Policy(name="p"), PolicyFlag.OVER_BUDGET_DROP),
-        (Policy(name="p", over_budget=Action.ALERT), PolicyFlag(0)),
-        (
-            Policy(name="p", over_budget=Action.ALERT, mode=Mode.MONITOR),
-            PolicyFlag.MONITOR,
-        ),
-        (
-            Policy(name="p", over_budget=Action.ALERT, on_inspector_down=InspectorDown.CLOSED),
-            PolicyFlag.INSPECTOR_DOWN_CLOSED,
-        ),
-        (
-            Policy(name="p", over_budget=Action.ALERT, other_protocols=OtherProtocols.DROP),
-            PolicyFlag.OTHER_DROP,
-        ),
+        ("mode", Mode.MONITOR, PolicyFlag.MONITOR),
+        ("on_inspector_down", InspectorDown.CLOSED, PolicyFlag.INSPECTOR_DOWN_CLOSED),
+        ("other_protocols", Handling.SCAN, PolicyFlag.OTHER_DROP),
+        ("over_budget", Action.ALERT, PolicyFlag.OVER_BUDGET_DROP),
+        ("unowned", Handling.SCAN, PolicyFlag.UNOWNED_DROP),
+        ("urgent", Handling.SCAN, PolicyFlag.URGENT_DROP),
+        ("mptcp", Handling.SCAN, PolicyFlag.MPTCP_DROP),
+        ("fragments", Handling.DROP, PolicyFlag.FRAGMENTS_DROP),
+        ("open_end", OpenEnd.DROP, PolicyFlag.OPEN_END_WAIT),
+        ("on_hold_timeout", InspectorDown.OPEN, PolicyFlag.HOLD_CLOSED),
+        ("hold_udp", Action.MIRROR, PolicyFlag.HOLD_UDP_DROP),
+        ("on_overload", InspectorDown.CLOSED, PolicyFlag.OVERLOAD_CLOSED),
     ],
 )
-def test_flags_of(policy, flags):
-    """Each setting is one flag."""
+def test_flags_of(setting, value, flag):
+    """Each setting is one flag, and the defaults are the strict ones."""
 
-    assert flags == flags_of(policy)
+    assert STRICT == flags_of(Policy(name="p"))
+    assert STRICT ^ flag == flags_of(replace(Policy(name="p"), **{setting: value}))
+
+
+def test_every_flag_is_a_setting():
+    """No flag of the kernel's is left without a key."""
+    everything = Policy(
+        name="p",
+        mode=Mode.MONITOR,
+        on_inspector_down=InspectorDown.CLOSED,
+        fragments=Handling.DROP,
+        on_overload=InspectorDown.CLOSED,
+    )
+
+    assert sum(PolicyFlag) == flags_of(everything)
 
 
 def test_destination_rows():

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlp.config import Match, Policy, PolicyException, Rule
+from dlp.config import Loopback, Match, Policy, PolicyException, Rule
 from dlp.errors import ConfigError
 from dlp.model import Action, Mode
-from dlp.policy import STRICTEST, PolicySet, RuleRow
+from dlp.policy import STRICTEST, PolicySet, RuleRow, held_signatures
 
 IDS = ("pci.card.visa", "pci.card.amex", "pii.us.ssn", "secrets.aws.key", "secrets.git.hub")
-ACTIONS = (Action.ALLOW, Action.ALERT, Action.MIRROR, Action.DROP)
+ACTIONS = tuple(Action)
 
 globs = st.sampled_from(
     ["*", "pci.*", "pci.card.visa", "pci.card.[!v]*", "*.us.*", "secrets.???.*", "p*", "s*b"]
@@ -127,6 +127,56 @@ def test_modes(config_of):
 
     assert [Mode.ENFORCE, Mode.MONITOR, Mode.ENFORCE] == [both.mode(n) for n in range(3)]
     assert Mode.MONITOR == one.mode(STRICTEST)
+
+
+@given(listed=policies)
+def test_held_signatures(config_of, listed):
+    """A signature is held where, in some policy, the first rule that names it says so."""
+    config = config_of(*listed)
+    chosen = PolicySet(config, IDS)
+
+    def held(policy: Policy) -> set[str]:
+        rows = ((name, naive_action(policy, name)) for name in IDS)
+        return {name for name, row in rows if row is not None and row.action is Action.HOLD}
+
+    expected = set().union(*(held(policy) for policy in listed))
+    assert expected == chosen.held_signatures == held_signatures(config, IDS)
+    assert [bool(held(policy)) for policy in listed] == [
+        chosen.holds(number) for number in range(1, len(chosen))
+    ]
+
+
+@given(listed=policies, netns=st.sampled_from(["web", "db", "x"]))
+def test_holds_for(config_of, listed, netns):
+    """A namespace has holds where a policy that its sockets can have holds something."""
+    chosen = PolicySet(config_of(*listed), IDS)
+
+    numbers = chosen.applicable(netns) or (STRICTEST,)
+    assert any(chosen.holds(number) for number in numbers) == chosen.holds_for(netns)
+
+
+def test_strictest_holds_unless_it_drops(config_of):
+    """The strictest holds what some policy holds and none drops."""
+    hold = Policy(name="h", rules=(Rule(signatures=("pii.*",), action=Action.HOLD),))
+    drop = Policy(name="d", rules=(Rule(signatures=("*",), action=Action.DROP),))
+
+    assert PolicySet(config_of(hold), IDS).holds(STRICTEST)
+    assert not PolicySet(config_of(hold, drop), IDS).holds(STRICTEST)
+
+
+def test_loopback_for(config_of):
+    """One policy that a socket of the namespace can have is enough."""
+    scan = {"loopback": Loopback.SCAN}
+    chosen = PolicySet(
+        config_of(
+            Policy(name="a", match=Match(netns=("web",), cgroup=("/x",)), **scan),
+            Policy(name="b", match=Match(netns=("web", "db"))),
+            Policy(name="c", match=Match(netns=("db",)), **scan),
+        ),
+        IDS,
+    )
+
+    assert [True, False, True] == [chosen.loopback_for(name) for name in ("web", "db", "none")]
 
 
 def test_unknown_signature(config_of):

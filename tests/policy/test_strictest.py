@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from dlp.config import (
     Destination,
+    Escalation,
+    Handling,
     InspectorDown,
-    OtherProtocols,
+    Loopback,
+    OpenEnd,
     Policy,
     PortRange,
     Rule,
@@ -28,13 +31,30 @@ policies = st.lists(
         mode=st.sampled_from(Mode),
         on_inspector_down=st.sampled_from(InspectorDown),
         uninspectable=st.sampled_from([Action.ALLOW, Action.ALERT, Action.DROP]),
-        other_protocols=st.sampled_from(OtherProtocols),
+        on_hold_timeout=st.sampled_from(InspectorDown),
+        on_overload=st.sampled_from(InspectorDown),
+        hold_timeout_ms=st.sampled_from([50, 500, 10_000]),
+        hold_udp=st.sampled_from([Action.MIRROR, Action.DROP]),
+        open_end=st.sampled_from(OpenEnd),
+        unowned=st.sampled_from(Handling),
+        urgent=st.sampled_from(Handling),
+        mptcp=st.sampled_from(Handling),
+        fragments=st.sampled_from(Handling),
+        other_protocols=st.sampled_from(Handling),
+        loopback=st.sampled_from(Loopback),
+        kill=st.booleans(),
+        escalate=st.none()
+        | st.builds(
+            Escalation,
+            verdicts=st.integers(1, 5),
+            window_s=st.integers(1, 600).map(float),
+        ),
         over_budget=st.sampled_from([Action.ALERT, Action.DROP]),
         rules=st.lists(
             st.builds(
                 Rule,
                 signatures=st.lists(st.sampled_from(["*", *IDS]), min_size=1).map(tuple),
-                action=st.sampled_from([Action.ALLOW, Action.ALERT, Action.MIRROR, Action.DROP]),
+                action=st.sampled_from(Action),
                 threshold=st.integers(1, 4),
             ),
             max_size=3,
@@ -86,15 +106,39 @@ def test_rows_and_flags(config_of, listed):
             expected = RuleRow(action, 0, lowest)
         assert expected == strictest.rules.get(index)
     assert max(policy.uninspectable for policy in own) == strictest.uninspectable
-    for flag in (
-        PolicyFlag.INSPECTOR_DOWN_CLOSED,
-        PolicyFlag.OTHER_DROP,
-        PolicyFlag.OVER_BUDGET_DROP,
-    ):
+    for flag in set(PolicyFlag) - {PolicyFlag.MONITOR, PolicyFlag.OPEN_END_WAIT}:
         assert any(flag in policy.flags for policy in own) == (flag in strictest.flags)
+    waits = [PolicyFlag.OPEN_END_WAIT in policy.flags for policy in own]
+    assert all(waits) == (PolicyFlag.OPEN_END_WAIT in strictest.flags)
     monitors = [PolicyFlag.MONITOR in policy.flags for policy in own]
     assert all(monitors) == (PolicyFlag.MONITOR in strictest.flags)
     assert (chosen.mode(STRICTEST) is Mode.MONITOR) == all(monitors)
+
+
+@given(listed=policies)
+def test_hold_timeout(config_of, listed):
+    """Where its end blocks, the least; where it lets out, the most."""
+    strictest, *own = PolicySet(config_of(*listed), IDS).kernel_policies(0).policies
+    blocks = any(PolicyFlag.HOLD_CLOSED in policy.flags for policy in own)
+
+    pick = min if blocks else max
+    assert pick(policy.hold_timeout_ms for policy in own) == strictest.hold_timeout_ms
+
+
+@given(listed=policies)
+def test_settings_beside_the_flags(config_of, listed):
+    """Loopback and kill where one says so; escalation wherever one's would."""
+    settings = PolicySet(config_of(*listed), IDS).settings(STRICTEST)
+    given_ones = [policy.escalate for policy in listed if policy.escalate]
+
+    assert any(one.kill for one in listed) == settings.kill
+    assert any(one.loopback is Loopback.SCAN for one in listed) == (
+        settings.loopback is Loopback.SCAN
+    )
+    assert bool(given_ones) == (settings.escalate is not None)
+    for one in given_ones:
+        assert settings.escalate.verdicts <= one.verdicts
+        assert settings.escalate.window_s >= one.window_s
 
 
 def deny(network: str, *ports: tuple[int, int]) -> Destination:

@@ -181,6 +181,7 @@ enum dlp_flow_flag {
 	DLP_F_FIRST = 64, /* payload has been seen: protocol recognition is done */
 	DLP_F_TAIL = 128, /* a block of the tail was flagged: scan the whole tail again */
 	DLP_F_OWNED = 256, /* of a TCP socket; the entry in `flows` is a copy for readers */
+	DLP_F_SEAM = 1024, /* the byte behind the tail was known when the tail was judged */
 	DLP_F_HELD_BEFORE = 512, /* was held at least once */
 };
 
@@ -380,6 +381,8 @@ struct dlp_flow {
 	__u8 refused; /* a refusal was told */
 	__u8 waits; /* 1: for the byte at wait_seq; 2: it is known */
 	__u8 next_byte;
+	__u8 kept; /* what follows the cleared bytes is held too: a match may be growing */
+	__u8 pad[7];
 	__u32 release; /* that `policy` and the destination flags were read from */
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
 };

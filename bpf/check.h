@@ -175,11 +175,23 @@ static __always_inline int checksum_holds(struct scratch *s, const struct dlp_co
 	return 0;
 }
 
+static __always_inline void request_hold(struct scratch *s, u32 signature)
+{
+	if (s->verdict >= DLP_HOLD)
+		return;
+	s->verdict = DLP_HOLD;
+	s->verdict_signature = signature;
+}
+
 /* A prefilter fits: the inspector reads the flow from here on. */
 static __always_inline void call_inspector(struct scratch *s, u32 action, u32 signature)
 {
 	if (action == DLP_ALLOW)
 		return;
+	if (action == DLP_HOLD) {
+		request_hold(s, signature);
+		return;
+	}
 	s->mirror = 1;
 	if (action == DLP_DROP && s->inspector_down &&
 	    s->policy_flags & DLP_P_INSPECTOR_DOWN_CLOSED) {
@@ -229,11 +241,11 @@ int check(struct __sk_buff *skb)
 		 * A hit that seemed to end with the segment before was reported then, if its
 		 * checksum held: look at the part first, and in the next turn at the whole.
 		 */
-		s->part = hit >> 63 & (s->whole ^ 1);
+		s->part = hit >> 63 & (s->whole ^ 1) & (s->seam == 0);
 		s->value_end = s->part ? PAYLOAD : hit & INDEX;
 		s->holds = 1;
 		BARRIER();
-		if (signature->check != DLP_CHECK_NONE) {
+		if (signature->check != DLP_CHECK_NONE && !shape->trigger) {
 			gather_values(s, buf, c, hit >> 16 & INDEX);
 			s->holds = checksum_holds(s, c, signature->check);
 		}
@@ -247,12 +259,23 @@ int check(struct __sk_buff *skb)
 		rule = rules.lookup(&s->rule_key);
 		if (!rule)
 			continue;
+		if (shape->trigger) {
+			if (rule->action == DLP_HOLD)
+				request_hold(s, number);
+			continue;
+		}
 		if (signature->prefilter) {
 			call_inspector(s, rule->action, number);
 			continue;
 		}
+		/* The byte behind it is not known yet: it may be no match at all. */
+		if (!s->ended && s->final && shape->right && (hit & INDEX) >= s->end &&
+		    rule->action >= DLP_HOLD) {
+			s->open = 1;
+			continue;
+		}
 		tally(s, DLP_R_MATCH, 1, 0);
-		if (s->judged >= EVENT_SHARE && rule->action < DLP_DROP && rule->threshold < 2) {
+		if (s->judged >= EVENT_SHARE && rule->action < DLP_HOLD && rule->threshold < 2) {
 			tally(s, DLP_R_SATURATED, 1, 0);
 			if (rule->action == DLP_MIRROR)
 				s->mirror = 1;

@@ -24,6 +24,13 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->loaded = 0;
 	s->fragment = 0;
 	s->join = 0;
+	s->seam = 0;
+	s->open = 0;
+	s->again = 0;
+	s->given = 0;
+	s->verdict_signature = 0;
+	s->next_byte = UNKNOWN_BYTE;
+	s->ended = 1;
 }
 
 #define PADDING 64 /* Ethernet pads to 60 bytes */
@@ -238,6 +245,8 @@ int classify(struct __sk_buff *skb)
 	else if (!s->key.family)
 		tally(s, DLP_R_NON_IP_SCANNED, 1, skb->len);
 	s->payload = s->limit > s->cursor ? s->limit - s->cursor : 0;
+	s->payload_at = s->cursor;
+	s->hold_timeout_ms = policy->hold_timeout_ms;
 
 	owner = owner_of(skb);
 	s->owned = s->tcp && owner == OWNER_TCP;
@@ -271,6 +280,22 @@ int classify(struct __sk_buff *skb)
 	if (reason && refuses(s, flow, reason))
 		return drop(skb, s, reason, s->payload);
 
+	if (s->tcp && s->payload && !(s->tcp_flags & TCP_SYN) && !is_monitor(s) &&
+	    flow->state == DLP_FLOW_OPEN && !(flow->flags & DLP_F_EXEMPT)) {
+		s->ended = !(s->policy_flags & DLP_P_OPEN_END_WAIT) || s->tcp_flags & TCP_FIN;
+		if (flow->waits && await_byte(skb, s, flow))
+			return take_out(skb, s);
+		if (flow->held_ns) {
+			u32 awaited = await_word(s, flow);
+
+			if (awaited == AWAITED_HOLD)
+				programs.call(skb, SLOT_HOLD);
+			if (awaited) {
+				tally(s, DLP_R_HELD, 1, s->payload);
+				return take_out(skb, s);
+			}
+		}
+	}
 	if (s->tcp) {
 		reason = place_segment(skb, s, buf, flow);
 		if (reason)
@@ -335,6 +360,7 @@ int classify(struct __sk_buff *skb)
 			would_drop(s, DLP_R_UNINSPECTABLE, s->payload);
 	}
 	s->partly = flow->flags & DLP_F_PARTLY;
+	s->seam = flow->flags & DLP_F_SEAM;
 	s->first = 1;
 	s->base = s->packet_base - DLP_TAIL;
 	programs.call(skb, s->scan_slot);

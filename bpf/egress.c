@@ -19,6 +19,8 @@
 #include "token.h"
 #include "fragment.h"
 #include "flow.h"
+#include "hold.h"
+#include "finish.h"
 #include "place.h"
 #include "who.h"
 #include "classify.h"
@@ -29,7 +31,6 @@
 #include "check.h"
 #include "digest.h"
 #include "judge.h"
-#include "hold.h"
 #include "guard.h"
 
 /*

@@ -40,9 +40,10 @@ static __always_inline int refuse(void)
 /*
  * Hand a chunk of a mirrored flow to the inspector: payload with the tail before it
  * the first time, payload alone from then on. The header goes right before the bytes.
+ * 0, or -1 where the ring has no room.
  */
-static __always_inline void mirror_chunk(struct scratch *s, struct buffer *buf,
-					 struct dlp_flow *flow)
+static __always_inline int mirror_chunk(struct scratch *s, struct buffer *buf,
+					struct dlp_flow *flow)
 {
 	struct dlp_payload *header;
 	u64 back = 0, size;
@@ -67,15 +68,20 @@ static __always_inline void mirror_chunk(struct scratch *s, struct buffer *buf,
 	header->release = s->release;
 	header->policy = s->policy;
 	header->final = !s->tcp || (s->tcp_flags & TCP_FIN);
+	header->held = 0;
+	header->again = 0;
+	header->before = 0;
 	__builtin_memset(header->pad, 0, sizeof(header->pad));
 	size = sizeof(*header) + header->length;
 	asm volatile("%0 &= 0x7fff" : "+r"(size));
 	if (size > sizeof(*header) + DLP_TAIL + CHUNK)
-		return;
-	if (payloads.ringbuf_output(at, size, 0))
+		return -1;
+	if (payloads.ringbuf_output(at, size, 0)) {
 		tally(s, DLP_R_MIRROR_LOST, 1, s->chunk);
-	else
-		tally(s, DLP_R_MIRRORED, 1, s->chunk);
+		return -1;
+	}
+	tally(s, DLP_R_MIRRORED, 1, s->chunk);
+	return 0;
 }
 
 /* A segment that is dropped without blocking its flow must not be overtaken by the next. */
@@ -125,103 +131,10 @@ static __always_inline void advance(struct scratch *s, struct buffer *buf, struc
 		flow->flags |= DLP_F_TAIL;
 	flow->next_seq = s->sequence_end;
 	flow->gap_ns = 0;
-	flow->flags &= ~DLP_F_HOLE;
+	flow->flags &= ~(DLP_F_HOLE | DLP_F_SEAM);
+	if (s->next_byte < 256)
+		flow->flags |= DLP_F_SEAM;
 	flow->offset = s->packet_base + s->payload;
-}
-
-static __always_inline int finish(struct __sk_buff *skb, struct scratch *s, struct buffer *buf)
-{
-	struct dlp_flow *flow = flow_of_packet(skb, s);
-
-	if (!flow)
-		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
-	flow->matches += s->matched;
-	if (s->verdict == DLP_DROP && !is_monitor(s)) {
-		if (s->tcp)
-			block_flow(s, flow, s->verdict_signature);
-		return drop(skb, s, DLP_R_MATCH_DROPPED, s->payload);
-	}
-	flow->packets++;
-	flow->inspected += s->payload;
-	if (flow->opaque)
-		flow->opaque_bytes += s->payload;
-	if (s->fragment)
-		remember_fragment(s, buf);
-	if (s->advance)
-		advance(s, buf, flow);
-	list_flow(s, flow);
-	if (s->mirror || flow->flags & DLP_F_MIRROR)
-		mirror_chunk(s, buf, flow);
-	tally(s, DLP_R_INSPECTED, 1, s->payload);
-	if (s->verdict == DLP_DROP)
-		return drop(skb, s, DLP_R_MATCH_DROPPED, s->payload);
-	return pass(skb, s, s->payload);
-}
-
-/*
- * The work bound is reached, or a helper failed midway. What has not been scanned of
- * the packet is dropped, or by policy let out and counted as missed.
- */
-static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s, u32 reason)
-{
-	struct dlp_flow *flow = flow_of_packet(skb, s);
-
-	if (s->verdict == DLP_DROP && flow && !is_monitor(s)) {
-		if (s->tcp)
-			block_flow(s, flow, s->verdict_signature);
-		return drop(skb, s, DLP_R_MATCH_DROPPED, s->payload);
-	}
-	if (s->verdict == DLP_DROP)
-		would_drop(s, DLP_R_MATCH_DROPPED, s->payload);
-	if (flow && !flow->told) {
-		flow->told = 1;
-		note(s, DLP_EV_BUDGET,
-		     s->policy_flags & DLP_P_OVER_BUDGET_DROP ? DLP_DROP : DLP_ALERT, reason);
-	}
-	if (!(s->policy_flags & DLP_P_OVER_BUDGET_DROP) || is_monitor(s)) {
-		tally(s, reason, 1, s->payload);
-		if (flow) {
-			flow->missed += s->payload;
-			flow->flags |= DLP_F_PARTLY;
-			flow->flags &= ~DLP_F_HOLE;
-			flow->packets++;
-			if (s->advance) {
-				flow->next_seq = s->sequence_end;
-				flow->offset = s->packet_base + s->payload;
-				__builtin_memset(flow->tail, 0, DLP_TAIL);
-				flow->flags &= ~DLP_F_TAIL;
-			}
-		}
-		return pass(skb, s, s->payload);
-	}
-	return drop_segment(skb, s, reason);
-}
-
-static __always_inline int digits_left(const struct scratch *s)
-{
-	return s->digits_wanted && !s->masked;
-}
-
-static __always_inline int groups_left(const struct scratch *s)
-{
-	return s->unit < s->units || s->starts || s->lane_bits;
-}
-
-/* On with the chunk: the first list that has work left, else the next chunk. */
-static __always_inline int go_on(struct __sk_buff *skb, struct scratch *s)
-{
-	u32 slot = s->scan_slot;
-
-	if (s->hit < s->hits)
-		slot = SLOT_CHECK;
-	else if (s->match < s->matches || s->busy)
-		slot = SLOT_SHAPE;
-	else if (s->candidate < s->candidates || s->gram_block < s->blocks)
-		slot = SLOT_GRAMS;
-	else if (digits_left(s))
-		slot = SLOT_DIGITS;
-	else if (groups_left(s))
-		slot = SLOT_GROUPS;
-	programs.call(skb, slot);
-	return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	if (flow->held_ns && flow->offset >= flow->held_to && !flow->kept)
+		flow->held_ns = 0;
 }

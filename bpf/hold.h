@@ -1,5 +1,194 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Segments that wait: for the inspector's word (hold), or for the byte behind an open end.
+ *
+ * The suspicious segment and all of its flow beyond it are taken out of the way so that TCP
+ * believes it sent them. TCP sends them again by itself, in order and with the same bytes;
+ * then the word, or the byte, is there. Nothing is queued here.
+ */
+
+#define UNKNOWN_BYTE 256
+
+/* Whether the verdict is to wait, and the inspector has not cleared the segment. */
+static __always_inline int wants_word(const struct scratch *s, const struct dlp_flow *flow)
+{
+	return s->verdict == DLP_HOLD && s->tcp && !is_monitor(s) &&
+	       s->packet_base + s->payload > flow->clear_to;
+}
+
+/* From here on the flow waits for the inspector's word. */
+static __always_inline int begin_hold(struct __sk_buff *skb, struct scratch *s,
+				      struct dlp_flow *flow)
+{
+	if (!flow->held_ns) {
+		flow->held_ns = s->now;
+		flow->held_to = s->packet_base;
+		flow->flags |= DLP_F_HELD_BEFORE;
+		flow->kept = 0;
+		flow->signature = s->verdict_signature;
+		flow->listed_ns = 0;
+		note(s, DLP_EV_HELD, DLP_HOLD, DLP_R_HELD);
+		list_flow(s, flow);
+	}
+	s->given = 0;
+	s->again = s->packet_base + s->payload <= flow->held_to;
+	programs.call(skb, SLOT_HOLD);
+	tally(s, DLP_R_HELD, 1, s->payload);
+	return take_out(skb, s);
+}
+
+/* From here on the flow waits for the next byte, or for this segment to be sent again. */
+static __always_inline int begin_wait(struct __sk_buff *skb, struct scratch *s,
+				      struct dlp_flow *flow)
+{
+	flow->waits = 1;
+	flow->wait_seq = s->sequence + s->payload;
+	tally(s, DLP_R_WAITED, 1, s->payload);
+	return take_out(skb, s);
+}
+
+/* No word in time: the flow is blocked, or what waits goes on unjudged. */
+static __always_inline void give_up(struct scratch *s, struct dlp_flow *flow, u64 end)
+{
+	u32 closed = s->policy_flags & DLP_P_HOLD_CLOSED;
+
+	tally(s, DLP_R_HOLD_TIMEOUT, 1, s->payload);
+	note(s, DLP_EV_HOLD_TIMEOUT, closed ? DLP_DROP : DLP_ALLOW, DLP_R_HOLD_TIMEOUT);
+	if (closed) {
+		block_flow(s, flow, flow->signature);
+		return;
+	}
+	flow->clear_to = end > flow->held_to ? end : flow->held_to;
+	flow->kept = 0;
+	flow->flags |= DLP_F_PARTLY;
+	flow->missed += s->payload;
+}
+
+enum awaited {
+	AWAITED_GO_ON = 0,
+	AWAITED_HOLD = 1, /* give it to the inspector, take it out */
+	AWAITED_TAKE_OUT = 2,
+};
+
+/* A segment with payload of a flow that is held: what is known by now? */
+static __always_inline u32 await_word(struct scratch *s, struct dlp_flow *flow)
+{
+	struct dlp_word *word = words.lookup(&flow->id);
+	s32 ahead = s->sequence - flow->next_seq;
+	u64 start = flow->offset + ahead, end = start + s->payload;
+
+	if (ahead < 0 && end <= flow->offset)
+		return AWAITED_GO_ON; /* of what has left before */
+	if (word && word->block) {
+		block_flow(s, flow, word->signature);
+		tally(s, DLP_R_INSPECTOR_BLOCKED, 1, s->payload);
+		return AWAITED_GO_ON; /* to where blocked flows end */
+	}
+	if (word && word->clear_to > flow->clear_to) {
+		flow->clear_to = word->clear_to;
+		flow->kept = word->keep;
+		flow->held_ns = s->now; /* it answers: patience begins anew */
+	}
+	/* Beyond what was cleared while a match may be growing: a new question. */
+	if (flow->kept && flow->clear_to >= flow->held_to && start >= flow->held_to)
+		flow->held_ns = s->now;
+	if (end > flow->clear_to &&
+	    (s->inspector_down || s->now - flow->held_ns > (u64)s->hold_timeout_ms * 1000000ULL)) {
+		give_up(s, flow, end);
+		return AWAITED_GO_ON;
+	}
+	s->packet_base = start;
+	s->again = end <= flow->held_to;
+	if (end > flow->clear_to && (ahead <= 0 || (start <= flow->held_to && !s->again)))
+		return AWAITED_HOLD;
+	/* What follows a held segment is sent again after it. */
+	return ahead > 0 ? AWAITED_TAKE_OUT : AWAITED_GO_ON;
+}
+
+/*
+ * A segment with payload of a flow that waits for the byte behind an open end. 1: beyond
+ * that end, to be taken out too. 0: the segment itself, sent again: it is decided now.
+ */
+static __always_inline int await_byte(struct __sk_buff *skb, struct scratch *s,
+				      struct dlp_flow *flow)
+{
+	if ((s32)(s->sequence - flow->next_seq) > 0) {
+		if (s->sequence == flow->wait_seq &&
+		    !bpf_skb_load_bytes(skb, s->cursor, &flow->next_byte, 1))
+			flow->waits = 2;
+		tally(s, DLP_R_WAITED, 1, s->payload);
+		return 1;
+	}
+	if (flow->waits == 2 && s->sequence + s->payload == flow->wait_seq)
+		s->next_byte = flow->next_byte;
+	/* The first time that it is sent again counts as the end, unless more is known. */
+	if (flow->waits == 1 || s->next_byte < UNKNOWN_BYTE ||
+	    (s32)(s->sequence + s->payload - flow->wait_seq) < 0)
+		s->ended = 1;
+	flow->waits = 0;
+	return 0;
+}
+
+/* Give a held segment to the inspector, chunk by chunk, and take it out. */
 int hold(struct __sk_buff *skb)
 {
-	return DROP;
+	struct scratch *s = scratch_area();
+	struct buffer *buf = buffer_area();
+	struct dlp_payload *header;
+	struct dlp_flow *flow;
+	u64 rest, size, back = 0;
+	u8 *at;
+
+	if (!s || !buf)
+		return refuse();
+	flow = flow_of_packet(skb, s);
+	if (!flow)
+		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
+	rest = s->payload - s->given;
+	if (rest > CHUNK)
+		rest = CHUNK;
+	size = rest - 1;
+	asm volatile("%0 &= 0x3fff\n%0 += 1" : "+r"(size));
+	if (bpf_skb_load_bytes(skb, s->payload_at + s->given, buf->b + PAYLOAD, size))
+		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
+	/* The first of a hold brings what stood before it: a match may have begun there. */
+	if (!s->given && s->packet_base == flow->offset) {
+		__builtin_memcpy(buf->b + ORIGIN, flow->tail, DLP_TAIL);
+		back = least(s->packet_base, DLP_TAIL);
+	}
+	s->before = back;
+	BARRIER();
+	back = PAYLOAD - sizeof(*header) - s->before;
+	asm volatile("%0 &= 0xff" : "+r"(back));
+	at = buf->b + back;
+	header = (struct dlp_payload *)at;
+	header->time_ns = bpf_ktime_get_ns();
+	header->flow = s->flow_id;
+	header->key = s->key;
+	header->offset = s->packet_base + s->given - s->before;
+	header->length = rest + s->before;
+	header->release = s->release;
+	header->policy = s->policy;
+	header->final = s->tcp_flags & TCP_FIN ? s->given + rest >= s->payload : 0;
+	header->held = 1;
+	header->again = s->again;
+	header->before = s->before;
+	__builtin_memset(header->pad, 0, sizeof(header->pad));
+	size = sizeof(*header) + header->length;
+	asm volatile("%0 &= 0x7fff" : "+r"(size));
+	if (size > sizeof(*header) + DLP_TAIL + CHUNK)
+		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
+	tally(s, DLP_R_HELD, !s->given, rest);
+	if (holds.ringbuf_output(at, size, 0)) {
+		tally(s, DLP_R_HOLD_LOST, 1, rest);
+		return take_out(skb, s);
+	}
+	s->given += rest;
+	if (s->given < s->payload) {
+		programs.call(skb, SLOT_HOLD);
+		return take_out(skb, s);
+	}
+	if (s->packet_base + s->payload > flow->held_to)
+		flow->held_to = s->packet_base + s->payload;
+	return take_out(skb, s);
 }

@@ -91,6 +91,17 @@ struct scratch {
 	u32 back; /* bytes of the segment that were sent before */
 	u32 loaded; /* payload bytes of the packet before the chunk */
 	u32 event_burst;
+	u32 payload_at; /* in the packet: its first payload byte */
+
+	/* holds and open ends */
+	u32 ended; /* what lies behind the segment's end is known: nothing, or next_byte */
+	u32 next_byte; /* 256: not known, reads as NUL */
+	u32 seam; /* the tail was judged with this segment's first byte behind it */
+	u32 open; /* a match ends with the segment, and its boundary is not known */
+	u32 again; /* a held segment that was given before */
+	u32 given; /* bytes of it in the ring */
+	u32 before; /* bytes of the tail that go with it */
+	u32 hold_timeout_ms;
 
 	/* the packet as an IP fragment */
 	u32 join; /* a SYN of a further MPTCP subflow */

@@ -14,6 +14,7 @@ static __always_inline void begin_stream(struct scratch *s, struct dlp_flow *flo
 	flow->held_to = 0;
 	flow->clear_to = 0;
 	flow->waits = 0;
+	flow->kept = 0;
 	if (!s->owned)
 		flow->id = fresh_id(s);
 	s->flow_id = flow->id;

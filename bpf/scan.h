@@ -82,6 +82,8 @@ static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s, 
 	if (size > PAYLOAD + CHUNK)
 		return -1;
 	__builtin_memset(buf->b + size, 0, PAD);
+	if (s->final && s->next_byte < UNKNOWN_BYTE)
+		buf->b[size] = s->next_byte;
 	/* No block's flags of an earlier chunk behind this one's last. */
 	*(u64 *)(s->flag + (s->blocks & (FLAGS - 8))) = 0;
 	s->flag[s->blocks & (FLAGS - 1)] = 0;

@@ -154,6 +154,7 @@ class FlowFlag(enum.IntFlag):
     TAIL = 128
     OWNED = 256
     HELD_BEFORE = 512
+    SEAM = 1024
 
 
 class EventFlag(enum.IntFlag):
@@ -361,6 +362,8 @@ class FlowStruct(Structure):
         ("refused", c_uint8),
         ("waits", c_uint8),
         ("next_byte", c_uint8),
+        ("kept", c_uint8),
+        ("pad", c_uint8 * 7),
         ("release", c_uint32),
         ("tail", c_uint8 * TAIL),
     ]

@@ -7,7 +7,7 @@ ARGS   ?=
 C_SRC  := $(wildcard bpf/*.[ch] bench/*.c)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test run lint format bench oracle test-kernels lab-up lab-down clean
+.PHONY: help setup demo attack test run lint format bench oracle test-kernels lab-up lab-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,6 +17,9 @@ setup: $(READY) ## Install all that the other targets need, run nothing
 
 demo: $(READY) ## Stop real leaks in the lab: the main job, scenario by scenario
 	@$(PY) netns-lab demo $(ARGS)
+
+attack: $(READY) ## Attack the gateway as root in a container would, attack by attack
+	@$(PY) netns-lab attack $(ARGS)
 
 test: $(READY) ## Run every test tier (ARGS='-k name' narrows it)
 	@$(PY) -m pytest $(ARGS)

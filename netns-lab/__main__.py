@@ -1,4 +1,4 @@
-"""The lab's commands: demo, up, down, list."""
+"""The lab's commands: demo, attack, up, down, list."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import report
+from actor import FLOWS
 from rich.console import Console
 from runner import Runner
 from scenario import Scenario, ScenarioError, load
 from session import Session, Sink
-from topology import LabError
+from topology import LabError, Layout
 
 EXAMPLES = """\
 examples:
   python netns-lab demo                        all scenarios against the gateway
   python netns-lab demo --only 'split-*'       some of them
   python netns-lab demo --no-gateway           control: what leaks when nothing is in the way
+  python netns-lab attack                      the attacks only
   python netns-lab up                          build the lab and leave it
   python netns-lab down                        take it down, also after a crash
 
@@ -40,7 +42,7 @@ def main() -> int:
     try:
         match arguments.command:
             case "list":
-                return list_scenarios(console, chosen(arguments.only))
+                return list_scenarios(console, chosen(arguments))
             case "up":
                 return run(up(console))
             case "down":
@@ -64,11 +66,19 @@ def parse() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     only = {"metavar": "NAME", "action": "append", "help": "scenario by name or glob; repeatable"}
-    demo_ = commands.add_parser("demo", help="run the scenarios", formatter_class=formatter)
-    demo_.add_argument("--only", **only)  # type: ignore[arg-type]
-    demo_.add_argument("--no-gateway", action="store_true", help="show what leaks without one")
-    demo_.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    demo_.add_argument("--keep", action="store_true", help="leave lab and recordings standing")
+    for name, what in (("demo", "run the scenarios"), ("attack", "run the attacks only")):
+        run_ = commands.add_parser(name, help=what, formatter_class=formatter)
+        run_.add_argument("--only", **only)  # type: ignore[arg-type]
+        run_.add_argument("--no-gateway", action="store_true", help="show what leaks without one")
+        run_.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+        run_.add_argument("--keep", action="store_true", help="leave lab and recordings standing")
+        run_.add_argument(
+            "--flows",
+            type=int,
+            default=FLOWS,
+            metavar="N",
+            help=f"flows in a flood of them ({FLOWS:,})",
+        )
     commands.add_parser("up", help="build the lab and leave it standing")
     commands.add_parser("down", help="take the lab down, also after a crash")
     list_ = commands.add_parser("list", help="name the scenarios")
@@ -76,18 +86,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(only: list[str] | None) -> list[Scenario]:
+def chosen(arguments: argparse.Namespace) -> list[Scenario]:
     """The scenarios asked for.
 
     Raises:
         ScenarioError: none has such a name.
     """
     every = load()
-    if not only:
+    if arguments.command == "attack":
+        every = [scenario for scenario in every if scenario.attacks]
+    if not arguments.only:
         return every
-    found = [scenario for scenario in every if any(map(scenario.fits, only))]
+    found = [scenario for scenario in every if any(map(scenario.fits, arguments.only))]
     if not found:
-        raise ScenarioError(f"no scenario fits {', '.join(only)}: `netns-lab list` names all")
+        names = ", ".join(arguments.only)
+        raise ScenarioError(f"no scenario fits {names}: `netns-lab list` names all")
     return found
 
 
@@ -117,15 +130,21 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, int]) -> int:
 
 async def demo(console: Console, arguments: argparse.Namespace) -> int:
     """Run scenarios, show and write what came of them."""
-    scenarios = chosen(arguments.only)
+    scenarios = chosen(arguments)
     with_gateway = not arguments.no_gateway
-    session = Session()
+    own = dict.fromkeys(scenario.workload for scenario in scenarios if scenario.own_workload)
+    session = Session(Layout().with_workloads(own))
     session.begin()
     runner, trouble = None, ""
     try:
         with report.Live(console, len(scenarios)) as live:
             runner = Runner(
-                session, scenarios, with_gateway=with_gateway, done=live.done, say=live.say
+                session,
+                scenarios,
+                with_gateway=with_gateway,
+                flows=arguments.flows,
+                done=live.done,
+                say=live.say,
             )
             results = await runner.run()
         report.show(console, results, with_gateway=with_gateway)

@@ -6,25 +6,25 @@ import asyncio
 import base64
 import contextlib
 import itertools
-import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attack import attack
 from gateway import Gateway
+from honest import PORT_DISTANCE, HonestTraffic
 from payload import Payload, cut_offsets, render
-from scenario import Phase, Run, Scenario, Send, Step
-from session import HERE, Session
+from remote import Remote
+from scenario import Attack, Phase, Run, Scenario, Send, Step
+from session import Session
 from topology import LabError, enter
 
 BY_FILE = 1 << 18  # larger payloads go to the sender by file
-ORDER_TIMEOUT = 60.0
-RAW_PROTOCOL = 253  # for experiments (RFC 3692)
+FLOWS = 100_000  # in a flood of them
 # What a segment with data exceeds: headers with timestamps, and 8 bytes.
 DATA_SEGMENT = {4: 61, 6: 81}
 
@@ -39,6 +39,7 @@ class Deed:
         seconds: spent sending and waiting for acknowledgements.
         errors: of the network, as the sender saw them.
         status: exit status of the last program.
+        impossible: why an attack cannot be tried here.
     """
 
     sent: list[bytes] = field(default_factory=list)
@@ -47,13 +48,20 @@ class Deed:
     seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
     status: int = 0
+    impossible: str = ""
 
 
 class Actor:
     """One scenario in action. `port` is its sink's alone, so that what belongs to it is known."""
 
     def __init__(
-        self, scenario: Scenario, session: Session, gateway: Gateway | None, port: int
+        self,
+        scenario: Scenario,
+        session: Session,
+        gateway: Gateway | None,
+        *,
+        port: int,
+        flows: int = FLOWS,
     ) -> None:
         self.scenario = scenario
         self.port = port
@@ -61,12 +69,15 @@ class Actor:
         self.at_gateway_start = asyncio.Event()
         self.gateway_started = asyncio.Event()
         self._session = session
+        self._flows = flows
         self._gateway = gateway
-        self._sender: asyncio.subprocess.Process | None = None
+        self._remote = Remote(scenario.name)
         self._files = 0
         layout = session.topology.layout
         self.machine = layout.workload(scenario.workload.partition("/")[0])
         self.address = layout.server(scenario.server).address(scenario.family)
+        self.honest_address = layout.server("sink").address(scenario.honest.family)
+        self.honest = HonestTraffic(scenario, session, self.honest_address, port + PORT_DISTANCE)
 
     async def run(self) -> None:
         """All steps, then wait for acknowledgements and close.
@@ -74,13 +85,38 @@ class Actor:
         Raises:
             LabError: a step cannot be carried out.
         """
+        if not self.scenario.attacks:
+            await self._steps(None)
+            return
+        over = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.honest.run(over))
+                async with asyncio.TaskGroup() as attacks:
+                    await self._steps(attacks)
+                over.set()
+        except* LabError as errors:
+            raise LabError("; ".join(str(error) for error in _leaves(errors))) from None
+
+    async def _steps(self, background: asyncio.TaskGroup | None) -> None:
         try:
             for step in self.scenario.steps:
-                await self._do(step)
-            if self._sender is not None:
-                await self._drain(self.scenario.patience)
+                if step.attack is None:
+                    await self._do(step)
+                elif step.attack.background and background is not None:
+                    background.create_task(self._attack(step.attack))
+                else:
+                    await self._attack(step.attack)
+            if self._remote.started:
+                await self._remote.drain(self.scenario.patience)
         finally:
-            await self._close()
+            await self._remote.close()
+            self.deed.seconds += self._remote.seconds
+            self.deed.errors += self._remote.errors
+
+    async def _attack(self, order: Attack) -> None:
+        why = await attack(order, self.scenario, self._session, port=self.port, flows=self._flows)
+        self.deed.impossible = self.deed.impossible or why
 
     async def _do(self, step: Step) -> None:
         if step.send is not None:
@@ -93,7 +129,8 @@ class Actor:
             self._lose(on=True)
             asyncio.get_running_loop().call_later(step.lose, lambda: self._lose(on=False))
         elif step.drain is not None:
-            await self._drain(step.drain)
+            if self._remote.started:
+                await self._remote.drain(step.drain)
         elif step.gateway == "start" and self.scenario.phase is Phase.BEFORE:
             self.at_gateway_start.set()
             await self.gateway_started.wait()
@@ -141,7 +178,7 @@ class Actor:
                 order["data"] = base64.b64encode(payload.data).decode()
             if not send.sendfile:
                 order |= {"cuts": cut_offsets(send.cut, payload), "pace": send.pace}
-            answer = await self._order(order)
+            answer = await self._remote.order(order)
             self._note_sent(key, payload.data, list(order.get("cuts", [])))
             if "source" in answer:
                 self.deed.ports[key] = answer["source"][1]
@@ -154,60 +191,21 @@ class Actor:
             self.deed.sent[key] += data
 
     async def _open(self) -> None:
-        if self._sender is not None:
+        if self._remote.started:
             return
         scenario = self.scenario
-        argv = [sys.executable, "-S", "-E", str(HERE / "sender.py")]
-        self._sender = await asyncio.create_subprocess_exec(
-            *self._session.topology.command(scenario.workload, argv),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        await self._remote.start(self._session, scenario.workload)
         self.deed.ports = [0] * scenario.times
         if scenario.sink not in {"udp", "icmp", "raw"}:
             self.deed.sent = [b""] * scenario.times
         kind = {"http": "tcp", "dns": "udp"}.get(scenario.sink, scenario.sink)
         for key in range(scenario.times):
             order = {"do": "open", "key": key, "kind": kind, "host": self.address}
-            answer = await self._order(order | {"port": self.port, "protocol": RAW_PROTOCOL})
+            answer = await self._remote.order(
+                order | {"port": self.port, "protocol": scenario.protocol}
+            )
             if "source" in answer:
                 self.deed.ports[key] = answer["source"][1]
-
-    async def _drain(self, patience: float) -> None:
-        if self._sender is not None:
-            await self._order({"do": "drain", "timeout": patience})
-
-    async def _order(self, order: dict[str, Any]) -> dict[str, Any]:
-        sender = self._sender
-        assert sender is not None  # noqa: S101 - narrows for mypy
-        assert sender.stdin is not None  # noqa: S101
-        assert sender.stdout is not None  # noqa: S101
-        sender.stdin.write(json.dumps(order).encode() + b"\n")
-        try:
-            line = await asyncio.wait_for(sender.stdout.readline(), ORDER_TIMEOUT)
-            answer: dict[str, Any] = json.loads(line)
-        except (TimeoutError, ValueError) as error:
-            raise LabError(f"the sender of {self.scenario.name} failed at {order['do']}") from error
-        self.deed.seconds += answer["seconds"]
-        if "error" in answer:
-            self.deed.errors.append(f"{order['do']}: {answer['error']}")
-        return answer
-
-    async def _close(self) -> None:
-        sender = self._sender
-        if sender is None or sender.returncode is not None:
-            return
-        with contextlib.suppress(LabError, ConnectionError):
-            left = await self._order({"do": "drain", "timeout": 0})
-            await self._order({"do": "close", "reset": bool(left.get("unacknowledged"))})
-        assert sender.stdin is not None  # noqa: S101 - narrows for mypy
-        sender.stdin.close()
-        try:
-            await asyncio.wait_for(sender.wait(), 2)
-        except TimeoutError:
-            sender.kill()
-            await sender.wait()
 
     # -- programs
 
@@ -270,3 +268,10 @@ def _filled(word: str, names: Mapping[str, str]) -> str:
     for name, value in names.items():
         word = word.replace(f"{{{name}}}", value)
     return word
+
+
+def _leaves(group: BaseExceptionGroup[LabError]) -> list[LabError]:
+    found: list[LabError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-from scenario import Due, Expect
+from scenario import Due, Expect, Scenario
 
 DATAGRAMS = frozenset({"udp", "dns", "icmp", "raw"})
 
@@ -24,6 +24,12 @@ class Outcome:
         verdicts: as the API gives them.
         flows: likewise.
         counted: packets by reason, since the scenario began.
+        incidents: of the workload, of scenarios with a workload of their own.
+        complete: names of the secrets that are complete at `sink`, on the `wire` to it, on
+            the `bridge` of the containers.
+        honest_sent, honest_arrived: of the clean traffic beside an attack: streams, or
+            datagrams.
+        impossible: why an attack cannot be tried here.
     """
 
     sent: list[bytes] = field(default_factory=list)
@@ -33,6 +39,22 @@ class Outcome:
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     flows: list[dict[str, Any]] = field(default_factory=list)
     counted: dict[str, int] = field(default_factory=dict)
+    incidents: list[dict[str, Any]] = field(default_factory=list)
+    complete: dict[str, set[str]] = field(default_factory=dict)
+    honest_sent: list[bytes] = field(default_factory=list)
+    honest_arrived: list[bytes] = field(default_factory=list)
+    honest_errors: list[str] = field(default_factory=list)
+    impossible: str = ""
+
+    @property
+    def complete_anywhere(self) -> set[str]:
+        """Names of the secrets that are complete at some place."""
+        return set().union(*self.complete.values())
+
+    @property
+    def honest_unhurt(self) -> bool:
+        """Whether the clean traffic arrived exactly."""
+        return bool(self.honest_sent) and sorted(self.honest_sent) == sorted(self.honest_arrived)
 
     @property
     def bytes_arrived(self) -> int:
@@ -114,6 +136,43 @@ def counter_problems(expect: Expect, outcome: Outcome) -> list[str]:
         f"counter {reason} rose by {outcome.counted.get(reason, 0)}, expected {least}"
         for reason, least in expect.counters.items()
         if outcome.counted.get(reason, 0) < least
+    ]
+
+
+def attack_problems(scenario: Scenario, outcome: Outcome, *, with_gateway: bool) -> list[str]:
+    """How what came of an attack differs from what was expected.
+
+    With a gateway nothing forbidden may be complete anywhere. Without one everything must be, at
+    the receiver of the row: else the attack proves nothing.
+    """
+    must = {name for name, secret in scenario.secrets.items() if secret.must_arrive}
+    forbidden = scenario.forbidden
+    problems = []
+    if not outcome.honest_unhurt:
+        sent, got = (sum(map(len, x)) for x in (outcome.honest_sent, outcome.honest_arrived))
+        why = ", ".join(outcome.honest_errors)
+        problems.append(f"honest traffic: {got} of {sent} bytes arrived {why}".rstrip())
+    if missing := must - outcome.complete.get("sink", set()):
+        problems.append(f"{', '.join(sorted(missing))} did not arrive, and should have")
+    if with_gateway:
+        for place, names in outcome.complete.items():
+            if leaked := names & forbidden:
+                problems.append(f"complete at the {place}: {', '.join(sorted(leaked))}")
+        problems += incident_problems(scenario.expect, outcome)
+    elif missing := forbidden - outcome.complete.get(scenario.expect.receiver, set()):
+        problems.append(
+            f"{', '.join(sorted(missing))} not complete at the {scenario.expect.receiver}"
+            " without a gateway: it proves nothing"
+        )
+    return problems
+
+
+def incident_problems(expect: Expect, outcome: Outcome) -> list[str]:
+    """Incidents that are due and missing."""
+    return [
+        f"no incident with {due}"
+        for due in expect.incidents
+        if not any(_fits(due, incident) for incident in outcome.incidents)
     ]
 
 

@@ -7,12 +7,15 @@ from typing import Any
 
 from actor import Actor
 from gateway import Gateway
+from honest import sink_name
 from judge import DATAGRAMS, Outcome
 from leaks import Leak, LeakSearch
 from planted import Planted
 from recorder import Arrival
 from scenario import Scenario
 from session import Session
+from views import FrameWatch
+from wire import BRIDGE_WIRE, WIRE
 
 TAPPED = {"icmp": ("tap:icmp", "tap:icmp6"), "raw": ("tap:proto-253",)}
 
@@ -20,10 +23,22 @@ TAPPED = {"icmp": ("tap:icmp", "tap:icmp6"), "raw": ("tap:proto-253",)}
 class Observer:
     """Reads the sinks' records and the gateway's API. Times in seconds since the epoch."""
 
-    def __init__(self, session: Session, gateway: Gateway | None, *, began: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        gateway: Gateway | None,
+        *,
+        began: float,
+        secrets: Iterable[Planted] = (),
+    ) -> None:
         self._arrivals = session.arrivals()
         self._gateway = gateway
         self._began = began
+        self._search = LeakSearch(secrets)
+        self._wires = {
+            "wire": FrameWatch(session.streams / WIRE, self._search),
+            "bridge": FrameWatch(session.streams / BRIDGE_WIRE, self._search),
+        }
 
     async def outcome(self, actor: Actor, started: float, before: dict[str, int]) -> Outcome:
         """What came of a scenario that began at `started`; `before`: the counters then."""
@@ -34,7 +49,10 @@ class Observer:
             arrived=arranged(streams, deed.ports, scenario),
             program=deed.program,
             requests=sum(stream.requests for stream in streams),
+            impossible=deed.impossible,
         )
+        if scenario.attacks:
+            self._look_beside(actor, outcome)
         gateway = self._gateway
         if gateway is None or not gateway.running:
             return outcome
@@ -44,6 +62,8 @@ class Observer:
         if scenario.expect.flow:
             flows = await gateway.items("flows", workload=workload)
             outcome.flows = [item for item in flows if belongs(item, actor, started)]
+        if scenario.own_workload:
+            outcome.incidents = await gateway.items("incidents", workload=workload)
         now = await self.counters(actor)
         outcome.counted = {reason: count - before.get(reason, 0) for reason, count in now.items()}
         return outcome
@@ -56,14 +76,31 @@ class Observer:
         rows = stats["workloads"].get(actor.machine.netns, [])
         return {row["reason"]: row["packets"] for row in rows}
 
+    def _look_beside(self, actor: Actor, outcome: Outcome) -> None:
+        """What an attack brought through, wherever, and the clean traffic beside it."""
+        scenario = actor.scenario
+        at_sink: set[Planted] = set().union(*map(self._search.in_bytes, outcome.arrived))
+        found = {"sink": at_sink} | {name: wire.update() for name, wire in self._wires.items()}
+        outcome.complete = {
+            place: {secret.name for secret in secrets if secret.scenario == scenario.name}
+            for place, secrets in found.items()
+        }
+        outcome.honest_sent = actor.honest.sent
+        outcome.honest_errors = actor.honest.errors
+        outcome.honest_arrived = [item.read() for item in self._arrivals.of(sink_name(scenario))]
+
     def leaks(self, secrets: Iterable[Planted]) -> list[Leak]:
         """Each of the secrets that arrived complete anywhere, once."""
-        search = LeakSearch(secrets)
+        forbidden = set(secrets)
+        search = LeakSearch(forbidden)
         found: dict[bytes, Leak] = {}
         for stream in self._arrivals.all():
             for secret in search.in_file(stream.path):
                 leak = Leak(secret=secret, sink=stream.sink, stream=stream.id)
                 found.setdefault(secret.value, leak)
+        for name, wire in self._wires.items():
+            for secret in wire.update() & forbidden:
+                found.setdefault(secret.value, Leak(secret=secret, sink=f"the {name}", stream=0))
         return list(found.values())
 
     def _streams(self, actor: Actor, started: float) -> list[Arrival]:
@@ -91,6 +128,8 @@ def arranged(streams: Sequence[Arrival], ports: Sequence[int], scenario: Scenari
 
 def belongs(item: dict[str, Any], actor: Actor, started: float) -> bool:
     """Whether a verdict or a flow is about this scenario's connections."""
+    if actor.scenario.own_workload:
+        return True
     port, protocol = item["destination"]["port"], item["protocol"].lower()
     if not portless(actor.scenario):
         return bool(port == actor.port)

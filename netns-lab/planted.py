@@ -150,6 +150,7 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "slack": _slack,
     "stripe": _token("sk_live_", ALPHANUMERIC, 24),
     "jwt": _jwt,
+    "marker": _token("mark-", string.ascii_lowercase, 24),  # fits no signature
 }
 
 # Their digests are over letters and digits only, and so is the search for leaks.

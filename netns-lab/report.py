@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import attack_report
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -48,6 +49,8 @@ class Live:
     def done(self, result: Result) -> None:
         """A scenario ended."""
         mark = "[green]ok[/]  " if result.ok else "[red]FAIL[/]"
+        if result.impossible:
+            mark = "[yellow]not tried[/]"
         self._console.print(
             f"{mark} {result.seconds:5.1f} s  {result.scenario.title}", highlight=False
         )
@@ -103,8 +106,13 @@ def size(count: int) -> str:
 
 
 def show(console: Console, results: Sequence[Result], *, with_gateway: bool) -> None:
-    """Table, then what is not as expected."""
-    console.print(table(results, with_gateway=with_gateway))
+    """A table of scenarios, one of attacks, then what is not as expected."""
+    plain = [result for result in results if not result.scenario.attacks]
+    attacks = [result for result in results if result.scenario.attacks]
+    if plain:
+        console.print(table(plain, with_gateway=with_gateway))
+    if attacks:
+        console.print(attack_report.table(attacks, with_gateway=with_gateway))
     for result in results:
         for problem in result.problems:
             console.print(
@@ -114,11 +122,16 @@ def show(console: Console, results: Sequence[Result], *, with_gateway: bool) -> 
 
 def last_line(results: Sequence[Result], *, with_gateway: bool) -> str:
     """The sum of it all; scripts read it."""
-    good = sum(result.ok for result in results)
+    untried = sum(bool(result.impossible) for result in results)
+    good = sum(result.ok and not result.impossible for result in results)
     leaked = sum(result.leaked for result in results)
-    name = "demo" if with_gateway else "control"
-    tail = f"{leaked} bytes leaked"
-    return f"{name}: {len(results)} scenarios, {good} as expected, {tail}"
+    if not with_gateway:
+        name = "control"
+    else:
+        name = "attack" if all(result.scenario.attacks for result in results) else "demo"
+    parts = [f"{len(results)} scenarios", f"{good} as expected"]
+    parts += [f"{untried} not possible here"] if untried else []
+    return f"{name}: {', '.join([*parts, f'{leaked} bytes leaked'])}"
 
 
 def write_json(path: Path, results: Sequence[Result], ready_seconds: float | None) -> None:
@@ -126,7 +139,8 @@ def write_json(path: Path, results: Sequence[Result], ready_seconds: float | Non
     document: dict[str, Any] = {
         "ready_seconds": ready_seconds,
         "scenarios": len(results),
-        "as_expected": sum(result.ok for result in results),
+        "as_expected": sum(result.ok and not result.impossible for result in results),
+        "not_possible_here": sum(bool(result.impossible) for result in results),
         "bytes_leaked": sum(result.leaked for result in results),
         "results": [_row(result) for result in results],
     }
@@ -134,7 +148,8 @@ def write_json(path: Path, results: Sequence[Result], ready_seconds: float | Non
 
 
 def _row(result: Result) -> dict[str, Any]:
-    return {
+    more = {"attack": attack_report.row(result)} if result.scenario.attacks else {}
+    return more | {
         "name": result.scenario.name,
         "title": result.scenario.title,
         "ok": result.ok,

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from actor import Actor
+from actor import FLOWS, Actor
 from gateway import Gateway
+from honest import PORT_DISTANCE, sink_name
 from judge import (
     DATAGRAMS,
     Outcome,
     arrival_problems,
+    attack_problems,
     counter_problems,
     flow_problems,
     summary,
@@ -23,6 +25,7 @@ from observer import TAPPED, Observer, portless
 from scenario import Phase, Scenario, all_planted
 from session import Session, Sink
 from topology import LabError
+from wire import FIRST_PORT as FIRST_ATTACK_PORT
 
 FIRST_PORT = 10_000
 TOGETHER = 6  # scenarios at a time: they mostly wait
@@ -45,6 +48,11 @@ class Result:
     @property
     def ok(self) -> bool:
         return not self.problems
+
+    @property
+    def impossible(self) -> str:
+        """Why its attack cannot be tried on this machine."""
+        return self.outcome.impossible
 
     @property
     def gigabits(self) -> float | None:
@@ -71,19 +79,21 @@ class Runner:
         scenarios: Sequence[Scenario],
         *,
         with_gateway: bool = True,
+        flows: int = FLOWS,
         done: Callable[[Result], None] = lambda _: None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._scenarios = scenarios
         self._with_gateway = with_gateway
+        self._flows = flows
         self._done = done
         self._say = say
         self.gateway: Gateway | None = None
         self._actors: list[Actor] = []
         self._results: dict[str, Result] = {}
         self._began = time.time()
-        self._observer = Observer(session, None, began=self._began)
+        self._observer = self._observing(None)
         # Verdicts on ICMP and unknown protocols carry no port that would tell whose they are.
         self._portless = asyncio.Lock()
         self.ready_seconds: float | None = None
@@ -97,9 +107,15 @@ class Runner:
         if self._with_gateway:
             await self._session.own_mounts()
             self.gateway = Gateway(self._session)
-        self._observer = Observer(self._session, self.gateway, began=self._began)
+        self._observer = self._observing(self.gateway)
         self._actors = [
-            Actor(scenario, self._session, self.gateway, FIRST_PORT + number)
+            Actor(
+                scenario,
+                self._session,
+                self.gateway,
+                port=(FIRST_ATTACK_PORT if scenario.attacks else FIRST_PORT) + number,
+                flows=self._flows,
+            )
             for number, scenario in enumerate(self._scenarios)
         ]
         await self._session.start_sinks(sinks_for(self._actors))
@@ -114,6 +130,10 @@ class Runner:
         await self._judge_again(results)
         self._count_leaks(results)
         return results
+
+    def _observing(self, gateway: Gateway | None) -> Observer:
+        secrets = all_planted(self._scenarios)
+        return Observer(self._session, gateway, began=self._began, secrets=secrets)
 
     async def _around_start(self) -> None:
         """Start the gateway while the scenarios that were there first wait for it."""
@@ -194,6 +214,8 @@ class Runner:
 
     def _problems(self, scenario: Scenario, outcome: Outcome) -> list[str]:
         expect = scenario.expect
+        if scenario.attacks:
+            return self._attack_problems(scenario, outcome)
         if self.gateway is None:
             requests = outcome.requests if isinstance(expect.arrives, int) else "all"
             expect = expect.model_copy(update={"arrives": requests})
@@ -201,6 +223,21 @@ class Runner:
         return [
             *arrival_problems(expect, outcome, datagrams=scenario.sink in DATAGRAMS),
             *verdict_problems(expect, outcome, connections=scenario.times),
+            *flow_problems(expect, outcome),
+            *counter_problems(expect, outcome),
+        ]
+
+    def _attack_problems(self, scenario: Scenario, outcome: Outcome) -> list[str]:
+        if outcome.impossible:
+            return []
+        problems = attack_problems(scenario, outcome, with_gateway=self.gateway is not None)
+        if self.gateway is None:
+            return problems
+        expect = scenario.expect
+        if "verdicts" in expect.model_fields_set:
+            problems += verdict_problems(expect, outcome, connections=scenario.times)
+        return [
+            *problems,
             *flow_problems(expect, outcome),
             *counter_problems(expect, outcome),
         ]
@@ -238,25 +275,41 @@ class Runner:
             if self.gateway is not None:
                 result.problems.append(f"a complete secret ({leak.secret.kind}) at {leak.sink}")
         for result in results:
-            if self.gateway is None and not result.leaked and must_not_leave(result.scenario):
+            proves = result.leaked or result.impossible or not must_not_leave(result.scenario)
+            if self.gateway is None and not proves:
                 result.problems.append("nothing leaks without a gateway: it proves nothing")
 
 
 def must_not_leave(scenario: Scenario) -> bool:
     """Whether the scenario plants something that the policy forbids."""
-    return any(not secret.may_leave for secret in scenario.secrets.values())
+    return bool(scenario.forbidden)
 
 
 def sinks_for(actors: Sequence[Actor]) -> list[Sink]:
-    """A sink for each scenario that has one of its own, at the scenario's port."""
+    """A sink for each scenario that has one of its own, at the scenario's port.
+
+    Another for the clean traffic beside an attack.
+    """
     kinds = {"fastopen": "tcp"}
-    return [
+    sinks = [
         Sink(
             name=actor.scenario.name,
             kind=kinds.get(actor.scenario.sink, actor.scenario.sink),
             address=actor.address,
             port=actor.port,
+            protocol=actor.scenario.protocol,
         )
         for actor in actors
         if actor.scenario.sink not in TAPPED
     ]
+    honest = [
+        Sink(
+            name=sink_name(actor.scenario),
+            kind=actor.scenario.honest.sink,
+            address=actor.honest_address,
+            port=actor.port + PORT_DISTANCE,
+        )
+        for actor in actors
+        if actor.scenario.attacks
+    ]
+    return sinks + honest

@@ -210,6 +210,15 @@ class Scenario(Model):
         return [step.attack for step in self.steps if step.attack is not None]
 
     @property
+    def forbidden(self) -> set[str]:
+        """Names of the secrets that must not leave."""
+        return {
+            name
+            for name, secret in self.secrets.items()
+            if not secret.may_leave and not secret.must_arrive
+        }
+
+    @property
     def own_workload(self) -> bool:
         """Whether the workload is made for this scenario alone."""
         return self.workload.startswith(ATTACKER)
@@ -226,7 +235,7 @@ class Scenario(Model):
                 name=name,
                 kind=secret.kind,
                 value=plant(secret.kind, f"{self.name}/{name}/{number}"),
-                may_leave=secret.may_leave,
+                may_leave=secret.may_leave or secret.must_arrive,
             )
             for name, secret in self.secrets.items()
         }

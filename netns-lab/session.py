@@ -15,12 +15,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from recorder import Arrivals
-from topology import CONTAINER_DEVICE, LabError, Layout, Topology
+from topology import BRIDGE, CONTAINER_DEVICE, LabError, Layout, Topology
 
 RUN = Path("/run")
 HERE = Path(__file__).parent
@@ -36,12 +36,13 @@ OWN_MOUNTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sink:
-    """A server program of the internet. Names are unique; `kind` as in sinks.py."""
+    """A server program of the internet. Names are unique; `kind` and `protocol` as in sinks.py."""
 
     name: str
     kind: str
     address: str
     port: int
+    protocol: int = 0
 
 
 class Session:
@@ -168,10 +169,8 @@ class Session:
             "directory": str(self.streams),
             "device": CONTAINER_DEVICE,
             "certificate": str(make_certificate(self.directory)),
-            "sinks": [
-                {"name": s.name, "kind": s.kind, "address": s.address, "port": s.port}
-                for s in sinks
-            ],
+            "bridge": {"netns": self.topology.layout.host, "device": BRIDGE},
+            "sinks": [asdict(sink) for sink in sinks],
             "stay": stay,
         }
         argv = [sys.executable, str(HERE / "sinks.py")]

@@ -8,6 +8,7 @@ input, so that it never outlives the runner; with `"stay": true` in the plan it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -17,6 +18,8 @@ from typing import Any, cast
 
 from recorder import Recorder, Stream
 from tap import Tap
+from topology import inside
+from wire import BRIDGE_WIRE, WIRE, Wire
 
 CHUNK = 1 << 20
 BACKLOG = 128
@@ -146,26 +149,53 @@ class DnsSink(UdpSink):
         return data[:2] + flags + counts + question + record
 
 
-STREAMS = {"tcp": TcpSink, "http": HttpSink, "tls": TcpSink}
-DATAGRAMS = {"udp": UdpSink, "dns": DnsSink}
+STREAMS = {"tcp": TcpSink, "http": HttpSink, "tls": TcpSink, "mptcp": TcpSink}
+DATAGRAMS = {"udp": UdpSink, "dns": DnsSink, "udplite": UdpSink}
+UDPLITE, MPTCP = 136, 262
 
 
 async def listen(sink: dict[str, Any], recorder: Recorder, tls: ssl.SSLContext | None) -> None:
-    """Open a sink: `name`, `kind`, `address`, `port`."""
+    """Open a sink: `name`, `kind`, `address`, `port`, and `protocol` for raw sockets."""
     loop = asyncio.get_running_loop()
     name, kind = sink["name"], sink["kind"]
     address, port = sink["address"], sink["port"]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    if kind in DATAGRAMS:
-        await loop.create_datagram_endpoint(
-            lambda: DATAGRAMS[kind](name, recorder), local_addr=(address, port), family=family
-        )
+    if kind == "protocol":
+        listen_raw(name, family, address, sink["protocol"], recorder)
         return
-    taker = socket.create_server((address, port), family=family, backlog=BACKLOG)
+    if kind in DATAGRAMS:
+        taker = socket.socket(family, socket.SOCK_DGRAM, UDPLITE if kind == "udplite" else 0)
+        taker.bind((address, port))
+        await loop.create_datagram_endpoint(lambda: DATAGRAMS[kind](name, recorder), sock=taker)
+        return
+    if kind == "mptcp":
+        taker = socket.socket(family, socket.SOCK_STREAM, MPTCP)
+        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taker.bind((address, port))
+        taker.listen(BACKLOG)
+    else:
+        taker = socket.create_server((address, port), family=family, backlog=BACKLOG)
     taker.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, TCP_FASTOPEN_QUEUE)
     await loop.create_server(
         lambda: STREAMS[kind](name, recorder), sock=taker, ssl=tls if kind == "tls" else None
     )
+
+
+def listen_raw(
+    name: str, family: socket.AddressFamily, address: str, protocol: int, recorder: Recorder
+) -> None:
+    """Record every packet of an IP protocol that reaches an address, reassembled by the kernel."""
+    taker = socket.socket(family, socket.SOCK_RAW, protocol)
+    taker.settimeout(0)
+    taker.bind((address, 0))
+
+    def read() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, peer = taker.recvfrom(0x20000)
+                recorder.datagram(name, (peer[0], 0), data)
+
+    asyncio.get_running_loop().add_reader(taker.fileno(), read)
 
 
 async def serve(plan: dict[str, Any]) -> None:
@@ -180,6 +210,10 @@ async def serve(plan: dict[str, Any]) -> None:
     for sink in plan["sinks"]:
         await listen(sink, recorder, tls)
     Tap(plan["device"], recorder).start(loop)
+    Wire(plan["device"], directory / WIRE).start(loop)
+    if "bridge" in plan:
+        with inside(plan["bridge"]["netns"]):
+            Wire(plan["bridge"]["device"], directory / BRIDGE_WIRE).start(loop)
     print("ready", flush=True)
     if plan.get("stay"):
         await asyncio.Event().wait()

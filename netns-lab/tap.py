@@ -49,7 +49,7 @@ class Tap:
         # Protocol 0 takes nothing: the filter must be in place before the first packet.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         self._socket.settimeout(0)
-        _attach(self._socket, NOT_TCP_NOR_ARP)
+        attach_filter(self._socket, NOT_TCP_NOR_ARP)
         self._socket.bind((device, ETH_P_ALL))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -107,7 +107,8 @@ def _transport(
     return NAMES.get(protocol, f"proto-{protocol}"), source, packet[start:]
 
 
-def _attach(taker: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
+def attach_filter(taker: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
+    """Let a socket see only what a classic BPF program takes."""
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code)
     # struct sock_fprog: a length, padding, a pointer

@@ -15,14 +15,19 @@ import os
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 NETNS_DIR = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 CONTAINER_DEVICE = "eth0"
+BRIDGE = "br0"
 UPLINK4, UPLINK6 = "203.0.113.1", "2001:db8:113::1"
 GATEWAY4, GATEWAY6 = "10.77.0.1", "fd77::1"
+# Where floods go: reserved for such (RFC 2544), and the host throws it away without a word.
+FLOODED = "198.18.0.0/15"
+DEVICE_NAME = 16  # IFNAMSIZ, with its NUL
+MOST_WORKLOADS = 120
 
 # Duplicate address detection would keep IPv6 addresses unusable for two seconds.
 SYSCTLS_ALL = {
@@ -36,17 +41,25 @@ SYSCTLS_ALL = {
 SYSCTLS_ROUTER = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 
 
+WORKLOADS = ("web", "billing", "batch", "audit")
+
+
 class LabError(Exception):
     """The lab cannot be built or used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A workload or a server: its namespace and its addresses (without prefix lengths)."""
+    """A workload or a server: its namespace and its addresses (without prefix lengths).
+
+    `port` is the host's end of a workload's device; `spare` an IPv4 address that nobody has.
+    """
 
     netns: str
     ipv4: str
     ipv6: str
+    port: str = ""
+    spare: str = ""
 
     def address(self, family: int) -> str:
         """The address of IP version 4 or 6."""
@@ -58,7 +71,7 @@ class Layout:
     """What a lab consists of. Names derive from `prefix`; addresses are the same in each lab."""
 
     prefix: str = "dlplab"
-    workloads: tuple[str, ...] = ("web", "billing", "batch", "audit")
+    workloads: tuple[str, ...] = WORKLOADS
     # Addresses of the internet: the first takes what leaks, the others have destination rules.
     servers: tuple[str, ...] = ("sink", "partner", "blocked")
 
@@ -77,13 +90,28 @@ class Layout:
         """All of them, in the order they are made."""
         return (self.host, self.internet, *(f"{self.prefix}-{name}" for name in self.workloads))
 
+    def with_workloads(self, names: Iterable[str]) -> Layout:
+        """The same with further workloads.
+
+        Raises:
+            LabError: more than the network has addresses for.
+        """
+        every = (*self.workloads, *names)
+        if len(every) > MOST_WORKLOADS:
+            raise LabError(f"{len(every)} workloads; the lab's network holds {MOST_WORKLOADS}")
+        return replace(self, workloads=every)
+
     def workload(self, name: str) -> Machine:
         """A workload by its short name."""
         if name not in self.workloads:
             raise LabError(f"no workload {name!r}; there are {', '.join(self.workloads)}")
         number = 10 + self.workloads.index(name)
         return Machine(
-            netns=f"{self.prefix}-{name}", ipv4=f"10.77.0.{number}", ipv6=f"fd77::{number}"
+            netns=f"{self.prefix}-{name}",
+            ipv4=f"10.77.0.{number}",
+            ipv6=f"fd77::{number}",
+            port=name if len(name) < DEVICE_NAME else f"port{number}",
+            spare=f"10.77.0.{number + MOST_WORKLOADS}",
         )
 
     def server(self, name: str) -> Machine:
@@ -253,10 +281,10 @@ def _ip(lines: list[str], *, netns: str = "", keep_going: bool = False) -> None:
 
 def _links(layout: Layout) -> Iterator[str]:
     for name in layout.workloads:
-        netns = layout.workload(name).netns
+        machine = layout.workload(name)
         yield (
-            f"link add name {CONTAINER_DEVICE} netns {netns} type veth"
-            f" peer name {name} netns {layout.host}"
+            f"link add name {CONTAINER_DEVICE} netns {machine.netns} type veth"
+            f" peer name {machine.port} netns {layout.host}"
         )
     yield (
         f"link add name {CONTAINER_DEVICE} netns {layout.internet} type veth"
@@ -266,13 +294,14 @@ def _links(layout: Layout) -> Iterator[str]:
 
 def _host(layout: Layout) -> Iterator[str]:
     yield "link set lo up"
-    yield "link add br0 type bridge mcast_snooping 0"
+    yield f"link add {BRIDGE} type bridge mcast_snooping 0"
     for name in layout.workloads:
-        yield f"link set {name} master br0 up"
-    yield "link set br0 up"
+        yield f"link set {layout.workload(name).port} master {BRIDGE} up"
+    yield f"link set {BRIDGE} up"
     yield "link set uplink up"
-    for device, *addresses in (("br0", GATEWAY4, GATEWAY6), ("uplink", UPLINK4, UPLINK6)):
+    for device, *addresses in ((BRIDGE, GATEWAY4, GATEWAY6), ("uplink", UPLINK4, UPLINK6)):
         yield from _addresses(device, *addresses)
+    yield f"route add blackhole {FLOODED}"
 
 
 def _internet(layout: Layout) -> Iterator[str]:

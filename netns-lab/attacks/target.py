@@ -41,6 +41,7 @@ class Target:
         spare: an IPv4 address of the attacker's network that nobody has.
         device: the attacker's device to the outside.
         secrets: what must not arrive complete, as text, by name.
+        flows: how many a flood of them makes; `flooded` is a network where packets get lost.
         args: of the row.
     """
 
@@ -53,6 +54,8 @@ class Target:
     spare: str
     device: str
     secrets: dict[str, str]
+    flows: int
+    flooded: str
     args: dict[str, Any]
 
     @classmethod

@@ -111,6 +111,8 @@ enum dlp_reason {
 	DLP_R_GATED = 69, /* gate of a cgroup: dropped, its workload is not enforced yet */
 	DLP_R_FRAGMENT_REFUSED =
 		70, /* dropped: policy fragments: drop, or a part of a TCP segment */
+	DLP_R_IP_OPTIONS =
+		71, /* dropped: IPv4 options or IPv6 extension headers, by other_protocols */
 	DLP_REASONS = 128, /* size of the counter rows */
 };
 
@@ -198,6 +200,7 @@ enum dlp_device {
 	DLP_D_GUARDED = 1, /* a guard on the host's end checks tokens */
 	DLP_D_STEALS = 2, /* attached by clsact, where TC_ACT_STOLEN takes a packet out */
 	DLP_D_LOOPBACK = 4,
+	DLP_D_FINAL = 8, /* foreign filters are not asked about packets that may leave */
 };
 
 enum dlp_guard_flag {

@@ -23,6 +23,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->back = 0;
 	s->loaded = 0;
 	s->fragment = 0;
+	s->options = 0;
 	s->join = 0;
 	s->seam = 0;
 	s->open = 0;
@@ -130,6 +131,8 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	}
 	if (c.lie)
 		tally(s, DLP_R_LENGTH_LIE, 1, skb->len);
+	/* Group membership asks routers to look, by an option (RFC 2113, RFC 2711). */
+	s->options = c.options && type != PROTO_IGMP && type != PROTO_ICMP6;
 	s->cursor = c.at;
 	s->limit = c.end;
 	if (c.end < skb->len && !is_padding(skb, c.end))
@@ -168,6 +171,8 @@ static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
 	}
 	if (flags & DLP_P_OTHER_DROP && !is_common(type))
 		return DLP_R_OTHER_PROTOCOL;
+	if (flags & DLP_P_OTHER_DROP && s->options)
+		return DLP_R_IP_OPTIONS;
 	if (flags & DLP_P_MPTCP_DROP && s->join)
 		return DLP_R_MPTCP_JOIN;
 	if (!s->tcp || !s->payload)

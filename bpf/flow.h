@@ -8,7 +8,7 @@ static __always_inline int pass(struct __sk_buff *skb, struct scratch *s, u64 by
 {
 	stamp(skb, s);
 	tally(s, DLP_R_PASSED, 1, bytes);
-	return PASS;
+	return s->device & DLP_D_FINAL ? TC_ACT_OK : PASS;
 }
 
 static __always_inline void would_drop(struct scratch *s, u32 reason, u64 bytes)

@@ -105,6 +105,7 @@ class Reason(enum.IntEnum):
     CLOSED = 68
     GATED = 69
     FRAGMENT_REFUSED = 70
+    IP_OPTIONS = 71
 
     @property
     def label(self) -> str:
@@ -171,6 +172,7 @@ class DeviceFlag(enum.IntFlag):
     GUARDED = 1
     STEALS = 2
     LOOPBACK = 4
+    FINAL = 8
 
 
 class GuardFlag(enum.IntFlag):
@@ -484,6 +486,11 @@ STRUCTS: dict[str, type[Structure]] = {
     "dlp_constants": ConstantsStruct,
     "dlp_flow_key": FlowKeyStruct,
     "dlp_flow": FlowStruct,
+    "dlp_word": WordStruct,
+    "dlp_block": BlockStruct,
+    "dlp_guard": GuardStruct,
+    "dlp_datagram": DatagramStruct,
+    "dlp_bucket": BucketStruct,
     "dlp_seen_key": SeenKeyStruct,
     "dlp_exception_key": ExceptionKeyStruct,
     "dlp_counters": CountersStruct,

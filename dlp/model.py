@@ -64,6 +64,7 @@ class IncidentKind(enum.StrEnum):
     UNGUARDED = "unguarded"
     OVER_BUDGET = "over_budget"
     OVERLOAD = "overload"
+    QUARANTINE = "quarantine"
 
 
 class WorkloadState(enum.StrEnum):
@@ -230,7 +231,11 @@ class Counter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Counters by reason, summed over processors; by workload and in total."""
+    """Counters by reason, summed over processors; by workload and in total.
+
+    `incidents`: occurrences by kind since the gateway started.
+    """
 
     total: tuple[Counter, ...]
     workloads: dict[str, tuple[Counter, ...]] = field(default_factory=dict)
+    incidents: dict[str, int] = field(default_factory=dict)

@@ -17,7 +17,13 @@ from dlp.signatures.image import ImageSignature
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """`status`: ok, or degraded with the reasons in `problems`."""
+    """`status`: ok, or degraded with the reasons in `problems`.
+
+    Attributes:
+        workloads_unguarded: those with a device that has no guard on the host's side.
+        warnings: what does not degrade, and should be known: a workload that is unguarded or
+            quarantined.
+    """
 
     status: str
     version: str
@@ -31,6 +37,9 @@ class Health:
     events_lost: int
     inspector: str
     problems: tuple[str, ...] = ()
+    workloads_unguarded: int = 0
+    workloads_quarantined: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +125,10 @@ class Gateway(Protocol):
         self, *, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Verdict]]:
         """Verdicts as they are stored, first those stored since `after` (an id), in order."""
+        ...
+
+    def subscribe_incidents(
+        self, *, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Incident]]:
+        """Incidents as they begin, first those begun since `after` (an id), in order."""
         ...

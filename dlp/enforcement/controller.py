@@ -21,11 +21,11 @@ from dlp.datapath.datapath import Datapath
 from dlp.enforcement import record
 from dlp.enforcement.keys import KeyRing, inode_of
 from dlp.enforcement.namespace import ControlledNamespace, drain, open_controlled
-from dlp.errors import ConfigError, DlpError
-from dlp.model import Mode, Workload, WorkloadState
+from dlp.errors import ConfigError, DlpError, KernelError
+from dlp.model import Incident, Mode, Workload, WorkloadState
 from dlp.policy import STRICTEST, PolicySet
 from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2, scan
-from dlp.workloads.netns import NetnsNotReadyError, names, open_netns
+from dlp.workloads.netns import NetnsNotReadyError, entered, names, open_netns
 from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
 
 T = TypeVar("T")
@@ -48,6 +48,7 @@ class Controller:
         rules: which namespaces, under which policies.
         record_path: where it is written down what is attached.
         on_change: called when a workload changes its state.
+        on_incident: called from the thread of the namespaces when one was tampered with.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Controller:
         *,
         record_path: Path = record.RECORD,
         on_change: Callable[[], None] = lambda: None,
+        on_incident: Callable[[Incident], None] = lambda _: None,
         log: Any = None,
     ) -> None:
         self._datapath = datapath
         self._rules = rules
         self._record_path = record_path
         self._on_change = on_change
+        self._on_incident = on_incident
         self._log = log if log is not None else structlog.get_logger()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
         self._keys = KeyRing(key.netns for key in list(datapath.tables["workloads"].keys()))
@@ -100,6 +103,17 @@ class Controller:
             if cgroup.id == number:
                 return path
         return ""
+
+    async def within(self, key: int, call: Callable[..., T], *args: Any) -> T:
+        """Run a blocking call in the namespace with that key.
+
+        Raises:
+            KernelError: no such namespace is under control.
+        """
+        for namespace in self._controlled.values():
+            if namespace.key == key:
+                return await self._in_thread(_within, namespace.handle.fd, call, *args)
+        raise KernelError("the namespace is not under control any more")
 
     async def wait_enforced(self, timeout_s: float) -> bool:
         """Wait for the listed namespaces that exist, and so long for those that do not.
@@ -385,6 +399,11 @@ class Controller:
 
     async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+
+def _within(fd: int, call: Callable[..., T], *args: Any) -> T:
+    with entered(fd):
+        return call(*args)
 
 
 def _entry(name: str, namespace: ControlledNamespace) -> record.Entry:

@@ -1,4 +1,7 @@
-"""Flows as the API shows them, from the rows of the kernel's table."""
+"""Flows as the API shows them, from the rows of the kernel's table.
+
+The row of a flow with a TCP socket is a copy, up to a quarter of a second old.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def flow_of(
         protocol=protocol_name(key.family, key.protocol),
         source=Endpoint(address=packet.source, port=packet.source_port),
         destination=Endpoint(address=packet.destination, port=packet.destination_port),
-        state=abi.FlowState(flow.state).name.lower(),
+        state=_state(flow),
         opaque=Opaque(flow.opaque).name.lower(),
         policy=policies[flow.policy] if flow.policy < len(policies) else str(flow.policy),
         packets=flow.packets,
@@ -38,3 +41,11 @@ def flow_of(
         age_s=(now - flow.started_ns) / 1e9,
         idle_s=(now - flow.seen_ns) / 1e9,
     )
+
+
+def _state(flow: abi.FlowStruct) -> str:
+    """`open`, `blocked`, or `held` while segments wait for the inspector's word."""
+    state = abi.FlowState(flow.state)
+    if state is abi.FlowState.OPEN and flow.held_ns:
+        return "held"
+    return state.name.lower()

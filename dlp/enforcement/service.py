@@ -1,6 +1,7 @@
 """A running gateway: what the API asks of it, and the work that goes on meanwhile.
 
-    events, payload ─► translator ─► store ─► subscribers
+    events, payload ─► translator ─► recorders ─► store ─► subscribers
+                    │             └► responses: sockets killed, workloads cut
                     └► matcher process ─► translator
 
 Enforcement does not depend on it: it may end, be killed and be started anew.
@@ -10,25 +11,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import structlog
 
-import dlp
 from dlp.datapath import abi
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import Event, Payload
 from dlp.enforcement import names as release_names
 from dlp.enforcement.controller import Controller, Rules
 from dlp.enforcement.flows import flow_of
+from dlp.enforcement.health import health_of
+from dlp.enforcement.incidents import IncidentRecorder
+from dlp.enforcement.isolation import Isolation
 from dlp.enforcement.keys import slot_of
+from dlp.enforcement.kill import Killer
 from dlp.enforcement.loaded import Loaded, prepare, warn_of_late_keys
+from dlp.enforcement.losses import Losses, sample
+from dlp.enforcement.quarantine import Quarantine
+from dlp.enforcement.recorder import VerdictRecorder
+from dlp.enforcement.responses import Responses
 from dlp.enforcement.verdicts import Release, Translator
+from dlp.enforcement.words import Words
 from dlp.errors import DlpError
 from dlp.inspector.client import MatcherProcess
 from dlp.inspector.messages import Finding, Record
@@ -38,21 +46,19 @@ from dlp.model import (
     Counter,
     DecidedBy,
     Flow,
+    Incident,
+    IncidentKind,
     Stats,
     Verdict,
     Workload,
-    WorkloadState,
 )
-from dlp.service import Health, ReloadResult, VerdictQuery
+from dlp.service import Health, IncidentQuery, ReloadResult, VerdictQuery
 from dlp.signatures.image import ImageSignature
 from dlp.store.verdicts import VerdictStore
 
 _BEAT_S = 1.0
 _SWEEP_S = 30.0
-_BATCH = 512
-_QUEUE = 65536
 _FLUSH_S = 2.0
-_LATEST = 500
 
 
 class GatewayService:
@@ -73,18 +79,33 @@ class GatewayService:
         self._key = key
         self._log = structlog.get_logger()
         self._started = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._recorder = VerdictRecorder(store, self._log)
+        self._incidents = IncidentRecorder(store.incidents, self._log)
         self._controller = Controller(
-            datapath, Rules(loaded.config.workloads.netns, loaded.policies), log=self._log
+            datapath,
+            Rules(loaded.config.workloads.netns, loaded.policies),
+            log=self._log,
+            on_change=self._on_change,
+            on_incident=self._on_incident,
         )
         # Numbers go on where the last process stopped, so that events never name another set.
         past = release_names.read()
         self._release = max([datapath.settings.release, *(names.number for names in past)])
         self._translator = Translator(self._controller.name_of, self._controller.cgroup_path, past)
-        self._queue: asyncio.Queue[Verdict] = asyncio.Queue(_QUEUE)
-        self._stored = asyncio.Condition()
-        self._last_id = 0
-        self._verdicts_lost = 0
-        self._blocked: dict[int, float] = {}
+        self._words = Words(datapath)
+        self._quarantine = Quarantine(loaded.config.state_dir)
+        self._killer = Killer(self._controller.within, self._log)
+        self._isolation = Isolation(
+            self._quarantine,
+            listed=lambda: self._loaded.config.workloads.netns,
+            set_cut=self._set_cut,
+            tell=self._incidents.add,
+            log=self._log,
+        )
+        self._responses = Responses(self._killer.add, self._isolation.escalate)
+        counted = {who.netns for who in list(datapath.tables["workloads"].keys())}
+        self._losses = Losses(partial(sample, datapath), counted)
         self._inspector_missed = 0
         self._next_expiry: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,20 +122,24 @@ class GatewayService:
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Start everything in `group`."""
-        self._last_id = (await self._store.counts()).last_id
+        await self._recorder.prepare()
+        await self._incidents.prepare()
         await asyncio.to_thread(self._controller.scan_cgroups)
         self._make_live()
-        loop = asyncio.get_running_loop()
         events = self._datapath.on_events(self._on_event)
         payload = self._datapath.on_payload(self._on_payload)
-        loop.add_reader(events.fileno(), events.consume)
-        loop.add_reader(payload.fileno(), payload.consume)
-        self._tasks = [
-            group.create_task(self._store_verdicts()),
-            group.create_task(self._controller.watch()),
-            group.create_task(self._controller.watch_cgroups()),
-            group.create_task(self._controller.mend()),
-        ]
+        self._loop.add_reader(events.fileno(), events.consume)
+        self._loop.add_reader(payload.fileno(), payload.consume)
+        work = (
+            self._recorder.run,
+            self._incidents.run,
+            self._killer.run,
+            self._isolation.run,
+            self._controller.watch,
+            self._controller.watch_cgroups,
+            self._controller.mend,
+        )
+        self._tasks = [group.create_task(each()) for each in work]
         await self._matcher.start(group)
         self._datapath.beat()
         self._tasks.append(group.create_task(self._beat()))
@@ -131,7 +156,8 @@ class GatewayService:
         await self._matcher.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
-                await self._queue.join()
+                await self._recorder.flush()
+                await self._incidents.flush()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -140,35 +166,23 @@ class GatewayService:
     # -- service.Gateway ---------------------------------------------------------
 
     async def health(self) -> Health:
-        workloads = self._controller.workloads()
-        enforced = sum(one.state is WorkloadState.ENFORCED for one in workloads)
-        problems = [f"{one.name}: {one.error}" for one in workloads if one.error]
-        lost = self._total(abi.Reason.EVENT_LOST) + self._verdicts_lost
-        if self._verdicts_lost:
-            problems.append(f"{self._verdicts_lost} verdicts could not be stored")
-        if not self._matcher.alive:
-            problems.append("the matcher process does not answer")
-        problems += [
-            f"exception of policy {name} has ended"
-            for name, _ in self._loaded.policies.expired(time.time())
-        ]
-        return Health(
-            status="degraded" if problems else "ok",
-            version=dlp.__version__,
-            uptime_s=time.monotonic() - self._started,
-            kernel=platform.release(),
+        return health_of(
+            await self.workloads(),
+            self._loaded,
             release=self._release,
-            signatures=len(self._loaded.image.signatures),
-            image=self._loaded.image.version,
-            workloads_enforced=enforced,
-            workloads_pending=len(workloads) - enforced,
-            events_lost=lost,
-            inspector="alive" if self._matcher.alive else "down",
-            problems=tuple(problems),
+            uptime_s=time.monotonic() - self._started,
+            matcher_alive=self._matcher.alive,
+            events_lost=self._total(abi.Reason.EVENT_LOST),
+            verdicts_lost=self._recorder.lost,
+            incidents_lost=self._incidents.lost,
+            now=time.time(),
         )
 
     async def workloads(self) -> list[Workload]:
-        return self._controller.workloads()
+        return [
+            replace(one, quarantined=one.name in self._quarantine)
+            for one in self._controller.workloads()
+        ]
 
     async def flows(self, *, workload: str | None = None, limit: int = 1000) -> list[Flow]:
         now = time.monotonic_ns()
@@ -209,6 +223,7 @@ class GatewayService:
                 )
                 for name, rows in by_workload.items()
             },
+            incidents={kind.value: self._incidents.counts[kind] for kind in IncidentKind},
         )
 
     async def signatures(self) -> list[ImageSignature]:
@@ -216,6 +231,20 @@ class GatewayService:
 
     async def verdicts(self, query: VerdictQuery) -> list[Verdict]:
         return await self._store.query(query)
+
+    async def incidents(self, query: IncidentQuery) -> list[Incident]:
+        return await self._store.incidents.query(query)
+
+    async def quarantine(self, workload: str, *, reason: str, by: str) -> Workload:
+        await self._isolation.cut(workload, reason=reason, by=by)
+        return await self._workload(workload)
+
+    async def release(self, workload: str, *, by: str) -> Workload:
+        await self._isolation.release(workload, by=by)
+        return await self._workload(workload)
+
+    async def _workload(self, name: str) -> Workload:
+        return next(one for one in await self.workloads() if one.name == name)
 
     async def reload(self) -> ReloadResult:
         loaded = await asyncio.to_thread(prepare, self._loaded.config.file, self._netns)
@@ -241,17 +270,12 @@ class GatewayService:
     def subscribe(
         self, *, after: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Verdict]]:
-        return contextlib.aclosing(self._follow(self._last_id if after is None else after))
+        return self._recorder.feed.follow(after)
 
-    async def _follow(self, last: int) -> Any:
-        while True:
-            batch = await self._store.since(last, _LATEST)
-            for verdict in batch:
-                last = verdict.id
-                yield verdict
-            if not batch:
-                async with self._stored:
-                    await self._stored.wait_for(lambda: self._last_id > last)  # noqa: B023
+    def subscribe_incidents(
+        self, *, after: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Incident]]:
+        return self._incidents.feed.follow(after)
 
     # -- inside ------------------------------------------------------------------
 
@@ -262,6 +286,7 @@ class GatewayService:
         self._next_expiry = policies.next_expiry
         self._release += 1
         self._translator.add(Release(self._release, loaded.image, loaded.policies))
+        self._responses.use(loaded.policies)
         release_names.add(
             release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
         )
@@ -296,7 +321,15 @@ class GatewayService:
         )
 
     def _on_event(self, event: Event) -> None:
-        self._enqueue(self._translator.from_event(event))
+        verdict = self._translator.from_event(event)
+        incident = self._translator.incident_from_event(event)
+        if event.kind is abi.EventKind.BYPASS:
+            self._losses.told(event.packet.netns)
+        if incident is not None:
+            self._incidents.add(incident)
+        if verdict is not None:
+            self._recorder.add(verdict)
+            self._responses.to_event(event, verdict)
 
     def _on_payload(self, payload: Payload) -> None:
         self._translator.saw(payload)
@@ -308,38 +341,30 @@ class GatewayService:
         verdict = self._translator.from_finding(finding)
         if verdict is None:
             return
+        mirrored = self._translator.mirrored(verdict.flow)
         if verdict.action is Action.DROP and verdict.enforced:
-            self._datapath.block(verdict.flow, finding.signature)
-            self._blocked[verdict.flow] = time.monotonic()
+            self._words.block(verdict.flow, finding.signature, mirrored.key if mirrored else None)
             verdict = replace(verdict, detail="blocked after the match had left")
-        self._enqueue(verdict)
+        self._recorder.add(verdict)
+        if mirrored is not None:
+            self._responses.to_finding(mirrored.packet, verdict)
 
     def _on_missed(self, _missed: object) -> None:
         self._inspector_missed += 1
 
-    def _enqueue(self, verdict: Verdict) -> None:
-        try:
-            self._queue.put_nowait(verdict)
-        except asyncio.QueueFull:
-            self._verdicts_lost += 1
+    def _on_incident(self, incident: Incident) -> None:
+        """From whichever thread."""
+        self._loop.call_soon_threadsafe(self._incidents.add, incident)
 
-    async def _store_verdicts(self) -> None:
-        while True:
-            batch = [await self._queue.get()]
-            while len(batch) < _BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            try:
-                stored = await self._store.append(batch)
-            except DlpError as error:
-                self._verdicts_lost += len(batch)
-                self._log.error("verdicts not stored", count=len(batch), reason=str(error))
-                continue
-            finally:
-                for _ in batch:
-                    self._queue.task_done()
-            async with self._stored:
-                self._last_id = stored[-1].id
-                self._stored.notify_all()
+    def _on_change(self) -> None:
+        self._isolation.apply()
+
+    def _set_cut(self, workload: str, *, on: bool) -> None:
+        key = self._controller.keys().get(workload)
+        if key is None:
+            return
+        flag, none = abi.GuardFlag.QUARANTINED, abi.GuardFlag(0)
+        self._datapath.set_guard_flags(slot_of(key), flag if on else none, none if on else flag)
 
     async def _beat(self) -> None:
         swept = time.monotonic()
@@ -354,13 +379,8 @@ class GatewayService:
                     self._make_live()
                 except DlpError as error:
                     self._log.error("policies not renewed", reason=str(error))
+            for incident in self._losses.since_last(self._controller.keys()):
+                self._incidents.add(incident)
             if time.monotonic() - swept > _SWEEP_S:
                 swept = time.monotonic()
-                self._sweep_blocks()
-
-    def _sweep_blocks(self) -> None:
-        """Forget blocks of flows that the kernel has long taken note of."""
-        for flow, since in list(self._blocked.items()):
-            if time.monotonic() - since > 10 * _SWEEP_S:
-                self._datapath.unblock(flow)
-                del self._blocked[flow]
+                self._words.sweep()

@@ -1,4 +1,4 @@
-"""From what the kernel and the inspector say to verdicts as they are stored and shown.
+"""From what the kernel and the inspector say to verdicts and incidents, as stored and shown.
 
 Translation only: numbers become names, edges become masked text. No input or output.
 """
@@ -14,7 +14,7 @@ from dlp.datapath import abi
 from dlp.datapath.events import Event, Packet, Payload
 from dlp.enforcement.names import ReleaseNames
 from dlp.inspector.messages import Finding
-from dlp.model import Action, DecidedBy, Endpoint, Mode, Verdict
+from dlp.model import Action, DecidedBy, Endpoint, Incident, IncidentKind, Mode, Verdict
 from dlp.policy import PolicySet
 from dlp.signatures.image import KernelImage
 from dlp.signatures.masking import mask
@@ -24,7 +24,20 @@ _KINDS = {
     abi.EventKind.OPAQUE: "opaque",
     abi.EventKind.BUDGET: "budget",
     abi.EventKind.DENIED: "denied",
+    abi.EventKind.REFUSED: "refused",
+    abi.EventKind.HELD: "held",
+    abi.EventKind.HOLD_TIMEOUT: "hold_timeout",
 }
+# Refusals of what honest programs do not send: each a known way around the scan.
+_WAYS_AROUND = {
+    abi.Reason.UNOWNED: "TCP payload or a fragment came from no socket of its protocol.",
+    abi.Reason.URGENT: "A TCP segment with payload had an urgent byte.",
+    abi.Reason.MPTCP_JOIN: "A further MPTCP subflow was to be opened.",
+    abi.Reason.REWRITTEN: "A segment was sent again with other bytes.",
+    abi.Reason.FRAGMENT_ORDER: "An IP fragment did not follow the one before it.",
+}
+_UNSEEN = "A packet reached the host's side without having passed the classifier."
+_OVER_BUDGET = "A packet needed more work than the kernel programs may do."
 _RELEASES = 8
 _FLOWS = 65536
 _VALUES = 64
@@ -47,16 +60,20 @@ class Release:
 
 @dataclass(slots=True)
 class MirroredFlow:
-    """What is remembered of a mirrored flow: who, under which policy, what was found."""
+    """What is remembered of a mirrored flow: who, under which policy, what was found.
+
+    `key` is a struct dlp_flow_key as the kernel has it.
+    """
 
     packet: Packet
+    key: bytes
     policy: int
     release: int
     values: dict[int, set[bytes]] = field(default_factory=dict)
 
 
 class Translator:
-    """Turns events and findings into verdicts.
+    """Turns events and findings into verdicts, and events into incidents.
 
     Args:
         name_of: name of a workload by its key.
@@ -86,8 +103,10 @@ class Translator:
             oldest, _ = self._releases.popitem(last=False)
             self._names.pop(oldest, None)
 
-    def from_event(self, event: Event) -> Verdict:
-        """The verdict that an event tells of."""
+    def from_event(self, event: Event) -> Verdict | None:
+        """The verdict that an event tells of; None of a bypass, which nothing decided."""
+        if event.kind is abi.EventKind.BYPASS:
+            return None
         names = self._names.get(event.release)
         signature = severity = masked = ""
         # A packet on its way through a swap can carry a number that its release has not.
@@ -114,10 +133,8 @@ class Translator:
             cgroup_path=self._cgroup_of(event.cgroup),
             flow=event.flow,
             protocol=event.packet.protocol,
-            source=Endpoint(address=event.packet.source, port=event.packet.source_port),
-            destination=Endpoint(
-                address=event.packet.destination, port=event.packet.destination_port
-            ),
+            source=_source(event.packet),
+            destination=_destination(event.packet),
             signature=signature,
             severity=severity,
             policy=names.policies[event.policy] if names else str(event.policy),
@@ -137,16 +154,45 @@ class Translator:
             detail=detail,
         )
 
+    def incident_from_event(self, event: Event) -> Incident | None:
+        """The incident that an event tells of, beside its verdict; None where it is none."""
+        if event.kind is abi.EventKind.BYPASS:
+            kind, what, detail = IncidentKind.BYPASS, "no_token", _UNSEEN
+        elif event.kind is abi.EventKind.BUDGET:
+            kind, detail = IncidentKind.OVER_BUDGET, _OVER_BUDGET
+            what = abi.Reason(event.reason).label
+        elif event.kind is abi.EventKind.REFUSED and event.reason in _WAYS_AROUND:
+            reason = abi.Reason(event.reason)
+            kind, what, detail = IncidentKind.BYPASS, reason.label, _WAYS_AROUND[reason]
+        else:
+            return None
+        moment = _wall_clock(event.time_ns)
+        return Incident(
+            time=moment,
+            last=moment,
+            kind=kind,
+            workload=self._name_of(event.packet.netns),
+            what=what,
+            protocol=event.packet.protocol,
+            source=_source(event.packet),
+            destination=_destination(event.packet),
+            detail=detail,
+        )
+
     def saw(self, payload: Payload) -> None:
         """Remember whose payload goes to the inspector."""
         flow = self._flows.get(payload.flow)
         if flow is None:
-            flow = MirroredFlow(payload.packet, payload.policy, payload.release)
+            flow = MirroredFlow(payload.packet, payload.key, payload.policy, payload.release)
             self._flows[payload.flow] = flow
             if len(self._flows) > _FLOWS:
                 self._flows.popitem(last=False)
         self._flows.move_to_end(payload.flow)
         flow.policy, flow.release = payload.policy, payload.release
+
+    def mirrored(self, flow: int) -> MirroredFlow | None:
+        """What is known of a mirrored flow; None if it is forgotten."""
+        return self._flows.get(flow)
 
     def from_finding(self, finding: Finding) -> Verdict | None:
         """The verdict on a match that the inspector confirmed.
@@ -182,10 +228,8 @@ class Translator:
             cgroup=0,
             flow=finding.flow,
             protocol=flow.packet.protocol,
-            source=Endpoint(address=flow.packet.source, port=flow.packet.source_port),
-            destination=Endpoint(
-                address=flow.packet.destination, port=flow.packet.destination_port
-            ),
+            source=_source(flow.packet),
+            destination=_destination(flow.packet),
             signature=known.id,
             severity=known.severity,
             policy=release.policies.names[flow.policy],
@@ -204,6 +248,14 @@ class Translator:
             release=release.number,
             detail="exception" if excepted else "below threshold" if below else "",
         )
+
+
+def _source(packet: Packet) -> Endpoint:
+    return Endpoint(address=packet.source, port=packet.source_port)
+
+
+def _destination(packet: Packet) -> Endpoint:
+    return Endpoint(address=packet.destination, port=packet.destination_port)
 
 
 def _wall_clock(monotonic_ns: int) -> float:

@@ -44,3 +44,14 @@ def test_policy_that_is_gone():
     key, flow = row(policy=9)
 
     assert "9" == flow_of(key, flow, "web", ("(strictest)",), 0).policy
+
+
+def test_held():
+    """A flow that waits is held; one that was blocked after its wait is blocked."""
+    key, waiting = row(held_ns=SECOND)
+    _, blocked = row(held_ns=SECOND, state=1)
+    _, open_ = row()
+
+    assert ["held", "blocked", "open"] == [
+        flow_of(key, flow, "web", (), SECOND).state for flow in (waiting, blocked, open_)
+    ]

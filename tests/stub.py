@@ -33,7 +33,7 @@ def stub(**bodies: str) -> str:
     for name in MAPS:
         if name == "programs":
             lines.append("BPF_PROG_ARRAY(programs, 16);")
-        elif name in ("events", "payloads"):
+        elif name in ("events", "payloads", "holds"):
             lines.append(f"BPF_RINGBUF_OUTPUT({name}, 8);")
         else:
             size = _SIZES.get(name, 8)

@@ -291,16 +291,16 @@ def test_flow_of_a_stream(bench, alpha):
 
 
 @pytest.mark.kernel
-def test_block_and_unblock(bench, alpha):
-    """The inspector's word blocks a mirrored flow from its next packet on."""
+def test_block_and_forget(bench, alpha):
+    """The inspector's word blocks a mirrored flow from its next packet on; it can be forgotten."""
     bench.load(alpha, policy(alpha, Action.MIRROR))
     port = bench.port()
     bench.post(pk.tcp(b"", port=port, flags="S", seq=0))
     first = bench.send(pk.tcp(value(ALPHA, 1), port=port, seq=1))
     bench.datapath.block(first.payloads[0].flow, 0)
     second = bench.send(pk.tcp(b"more", port=port, seq=18))
-    bench.datapath.unblock(first.payloads[0].flow)
-    left = bench.datapath.tables["blocks"].lookup(c_uint64(first.payloads[0].flow))
+    bench.datapath.forget_word(first.payloads[0].flow)
+    left = bench.datapath.tables["words"].lookup(c_uint64(first.payloads[0].flow))
 
     assert (True, False) == (first.passed, second.passed)
     assert 1 == second.rises[Reason.INSPECTOR_BLOCKED]

@@ -28,54 +28,54 @@ def two():
 
 
 @pytest.fixture
-def blocks(datapath):
+def admitted(datapath):
     """A hash map with 64-bit keys and 32-bit values; what a test leaves in it is removed."""
-    table = datapath.tables["blocks"]
+    table = datapath.tables["admitted"]
     yield table
     for key in list(table.keys()):
         table.delete(key)
 
 
-def test_update_and_lookup(blocks):
+def test_update_and_lookup(admitted):
     """What is written is read; a second write replaces it."""
     key = c_uint64(FLOW)
-    blocks.update(key, c_uint32(7))
-    first = blocks.lookup(key).value
-    blocks.update(key, c_uint32(8))
+    admitted.update(key, c_uint32(7))
+    first = admitted.lookup(key).value
+    admitted.update(key, c_uint32(8))
 
-    assert (7, 8) == (first, blocks.lookup(key).value)
+    assert (7, 8) == (first, admitted.lookup(key).value)
 
 
-def test_missing_key(blocks):
+def test_missing_key(admitted):
     """A key that is not there is None, and deleting it is False."""
 
-    assert blocks.lookup(c_uint64(FLOW)) is None
-    assert not blocks.delete(c_uint64(FLOW))
+    assert admitted.lookup(c_uint64(FLOW)) is None
+    assert not admitted.delete(c_uint64(FLOW))
 
 
-def test_delete(blocks):
+def test_delete(admitted):
     """A deleted key is gone."""
-    blocks.update(c_uint64(FLOW), c_uint32(1))
+    admitted.update(c_uint64(FLOW), c_uint32(1))
 
-    assert blocks.delete(c_uint64(FLOW))
-    assert blocks.lookup(c_uint64(FLOW)) is None
+    assert admitted.delete(c_uint64(FLOW))
+    assert admitted.lookup(c_uint64(FLOW)) is None
 
 
-def test_keys(blocks):
+def test_keys(admitted):
     """The walk gives every key once."""
     expected = {FLOW + number for number in range(100)}
     for number in expected:
-        blocks.update(c_uint64(number), c_uint32(1))
-    found = [key.value for key in list(blocks.keys())]
+        admitted.update(c_uint64(number), c_uint32(1))
+    found = [key.value for key in list(admitted.keys())]
 
     assert len(expected) == len(found)
     assert expected == set(found)
 
 
-def test_keys_of_an_empty_map(blocks):
+def test_keys_of_an_empty_map(admitted):
     """Nothing to walk is no error."""
 
-    assert [] == list(blocks.keys())
+    assert [] == list(admitted.keys())
 
 
 def test_full_map(datapath):
@@ -143,18 +143,18 @@ def test_per_cpu_values(datapath):
 def test_pin_and_open(datapath):
     """A pin leads to the same map, also once the first descriptor is closed."""
     path = BPFFS / f"dlp-test-{os.getpid()}-pin"
-    libbpf.pin(datapath.tables["blocks"].fd, path)
+    libbpf.pin(datapath.tables["admitted"].fd, path)
     try:
-        again = Map("blocks", libbpf.open_pin(path), c_uint64, c_uint32)
+        again = Map("admitted", libbpf.open_pin(path), c_uint64, c_uint32)
         again.update(c_uint64(FLOW + 1), c_uint32(9))
         os.close(again.fd)
 
-        assert 9 == datapath.tables["blocks"].lookup(c_uint64(FLOW + 1)).value
+        assert 9 == datapath.tables["admitted"].lookup(c_uint64(FLOW + 1)).value
         with pytest.raises(KernelError, match=f"pinning {path}: File exists"):
-            libbpf.pin(datapath.tables["blocks"].fd, path)
+            libbpf.pin(datapath.tables["admitted"].fd, path)
     finally:
         path.unlink()
-        datapath.tables["blocks"].delete(c_uint64(FLOW + 1))
+        datapath.tables["admitted"].delete(c_uint64(FLOW + 1))
 
 
 def test_missing_pin():

@@ -10,7 +10,7 @@ from dlp.datapath import datapath as module
 from dlp.datapath import libbpf, loader, pins
 from dlp.datapath.datapath import Datapath, compiled
 from dlp.datapath.libbpf import Map
-from dlp.datapath.pins import BPFFS, MAPS, PROGRAMS, STATE, Layout
+from dlp.datapath.pins import BPFFS, COPIED, MAPS, PROGRAMS, STATE, Layout
 from dlp.errors import KernelError
 from tests.netlab import require_root
 from tests.stub import stub
@@ -80,7 +80,8 @@ def test_what_a_load_leaves(layout):
     assert set(PROGRAMS) == set(manifest.verified)
     assert min(manifest.verified.values()) > 1
     assert manifest.load_s > 0
-    assert "scratches" in manifest.relocations.values()
+    assert set(COPIED) == set(manifest.copied)
+    assert "scratches" in manifest.copied["entry"].maps.values()
     assert "" == manifest.flows_from
 
 

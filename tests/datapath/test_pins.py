@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlp.datapath import pins
+from dlp.datapath.objects import ProgramSpec
 from dlp.datapath.pins import MAPS, PROGRAMS, Layout, Manifest
 from dlp.errors import KernelError, PrivilegeError
 
@@ -19,8 +20,7 @@ MANIFEST = Manifest(
     load_s=1.5,
     verified={"entry": 50},
     flows_from="",
-    entry="18" * 8,
-    relocations={3: "scratches", 13: "programs"},
+    copied={"entry": ProgramSpec("18" * 8, {3: "scratches", 13: "programs"})},
 )
 
 
@@ -80,11 +80,13 @@ def test_truncated_manifest(layout, size: int):
         {},
         [],
         None,
-        {"relocations": {"x": "maps"}},
-        {"relocations": []},
-        {"relocations": 7},
-        {"relocations": {}, "digest": "only"},
-        {"relocations": {}, "unknown": 1},
+        {"copied": {"entry": {"code": "18", "maps": {"x": "maps"}}}},
+        {"copied": {"entry": {"code": "18"}}},
+        {"copied": {"entry": 7}},
+        {"copied": []},
+        {"copied": 7},
+        {"copied": {}, "digest": "only"},
+        {"copied": {}, "unknown": 1},
     ],
 )
 def test_foreign_manifest(layout, raw):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dlp.config import load
@@ -12,8 +12,12 @@ from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack, builtin_names, load_packs
 
 
-def load_set(config: Path | None, names: Sequence[str]) -> tuple[tuple[Pack, ...], KernelImage]:
+def load_set(
+    config: Path | None, names: Sequence[str], *, held: Collection[str] = ()
+) -> tuple[tuple[Pack, ...], KernelImage]:
     """The packs named, else those of a policy file, else all that ship with the gateway.
+
+    `held`: ids of signatures to compile as ones that a policy holds.
 
     Raises:
         DlpError: a file or a pack is bad.
@@ -25,7 +29,7 @@ def load_set(config: Path | None, names: Sequence[str]) -> tuple[tuple[Pack, ...
         packs = load_packs(parsed.signatures, parsed.base)
     else:
         packs = load_packs(builtin_names(), Path.cwd())
-    return packs, compile_packs(packs)
+    return packs, compile_packs(packs, held=held)
 
 
 def state_dir_of(config: Path | None) -> Path:

@@ -17,6 +17,9 @@ _Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Take the packs of a policy file.", metavar="FILE"),
 ]
+_Held = Annotated[
+    bool, typer.Option("--held", help="As under a rule that holds it: with its triggers.")
+]
 _Id = Annotated[str, typer.Argument(help="As `dlp signatures list` shows it.", metavar="ID")]
 _Files = Annotated[list[str], typer.Argument(help="Packs by name or path.", metavar="PACK...")]
 
@@ -35,7 +38,13 @@ def register(app: typer.Typer) -> None:
             "dlp signatures list", "dlp signatures list --pack pci --pack ./my-pack.yaml --json"
         ),
     )(list_)
-    group.command("explain", epilog=examples("dlp signatures explain pii.us.ssn"))(explain)
+    group.command(
+        "explain",
+        epilog=examples(
+            "dlp signatures explain pii.us.ssn",
+            "dlp signatures explain secrets.jwt.token --held",
+        ),
+    )(explain)
     group.command("check", epilog=examples("dlp signatures check ./my-pack.yaml"))(check)
     app.add_typer(group)
 
@@ -69,13 +78,13 @@ def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) ->
     print_table(columns, [[row[name] for name in columns] for row in rows], empty="no signatures")
 
 
-def explain(id_: _Id, *, pack: _Packs = None, config: _Config = None) -> None:
+def explain(id_: _Id, *, held: _Held = False, pack: _Packs = None, config: _Config = None) -> None:
     """Tell how a signature is found, where it is decided, and why there."""
     from dlp.cli.packs import load_set  # noqa: PLC0415
     from dlp.signatures.explain import explain as explained  # noqa: PLC0415
 
-    packs, image = load_set(config, pack or ())
-    typer.echo(explained(image, id_, packs))
+    packs, image = load_set(config, pack or (), held=(id_,) if held else ())
+    typer.echo(explained(image, id_, packs, held=held))
 
 
 def check(packs: _Files, *, json: Json = False) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from dlp.config import Config, load, with_netns
-from dlp.policy import PolicySet
+from dlp.policy import PolicySet, held_signatures
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
@@ -31,8 +31,10 @@ def prepare(path: Path, netns: Iterable[str] = ()) -> Loaded:
         ConfigError, PackError: with file, line and key.
     """
     config = with_netns(load(path), netns)
-    image = compile_packs(load_packs(config.signatures, config.base))
-    return Loaded(config, image, PolicySet(config, [one.id for one in image.signatures]))
+    packs = load_packs(config.signatures, config.base)
+    ids = [one.id for pack in packs for one in pack.signatures]
+    image = compile_packs(packs, held=held_signatures(config, ids))
+    return Loaded(config, image, PolicySet(config, ids))
 
 
 def warn_of_late_keys(old: Config, new: Config) -> None:

@@ -4,18 +4,22 @@ For each signature: samples, tree, forms, decision where it is decided, lane. Th
 stride for all, anchors that share no q-gram too often, and the numbered classes. The
 same packs give the same image. A signature that cannot be found in the kernel
 refuses the whole set and names what is missing.
+
+Of signatures that some policy holds, triggers follow behind all other shapes, which they
+leave as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, literal, lowering
+from dlp.signatures import anchors, byteset, lane, literal, lowering, triggers
+from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import (
     CLASSES,
@@ -36,13 +40,16 @@ from dlp.signatures.placement import Candidate, Judged, judge
 _EXACT: Final = "possessive steps equal the regex"
 
 
-def compile_packs(packs: Sequence[Pack], *, stride: int | None = None) -> KernelImage:
+def compile_packs(
+    packs: Sequence[Pack], *, stride: int | None = None, held: Collection[str] = ()
+) -> KernelImage:
     """Compile packs into an image.
 
     Args:
         packs: as `load_packs` gives them.
         stride: of the q-gram scan, one of STRIDES; by default the largest that every
             signature allows.
+        held: ids of the signatures that some policy holds, which get triggers.
 
     Raises PackError, with the place of the signature at fault.
     """
@@ -56,11 +63,11 @@ def compile_packs(packs: Sequence[Pack], *, stride: int | None = None) -> Kernel
     *larger, smallest = _possible(judged, strides)
     for chosen in larger:
         try:
-            return _assemble(judged, chosen)
+            return _assemble(judged, chosen, held)
         except PackError:
             # Shapes that crowd a q-gram at a large stride may have room at a smaller one.
             continue
-    return _assemble(judged, smallest)
+    return _assemble(judged, smallest, held)
 
 
 def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
@@ -73,7 +80,7 @@ def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
     ] or [min(strides)]
 
 
-def _assemble(judged: Sequence[Judged], stride: int) -> KernelImage:
+def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> KernelImage:
     classes = _Classes()
     table = GramTable(stride)
     shapes: list[Shape] = []
@@ -93,7 +100,10 @@ def _assemble(judged: Sequence[Judged], stride: int) -> KernelImage:
                 place=one.signature.place,
                 remedy=error.remedy,
             ) from error
-        finished.append(_signature(one, tuple(range(first, len(shapes)))))
+        finished.append(_signature(one, range(first, len(shapes)), shapes))
+    for number, one in enumerate(judged):
+        if one.signature.id in held:
+            finished[number] = _triggered(one, finished[number], number, shapes, classes, table)
     image = KernelImage(
         version="",
         stride=stride,
@@ -117,8 +127,55 @@ def _bounded(shapes: int, in_lane: int) -> None:
             raise PackError(f"needs more than the {most} {what}", remedy="enable fewer packs")
 
 
+def _triggered(
+    one: Judged,
+    signature: ImageSignature,
+    number: int,
+    shapes: list[Shape],
+    classes: _Classes,
+    table: GramTable,
+) -> ImageSignature:
+    """The signature with the triggers that there is room for, at the end of the shapes."""
+    own = list(signature.shapes)
+    prefilters = [candidate.form for candidate in one.candidates] if one.why else []
+    begun: dict[Form, bool] = {}
+
+    def enter(trigger: Form) -> bool:
+        if len(shapes) == SHAPES:
+            return False
+        try:
+            shape = _shape(
+                number, Candidate(trigger, None), len(shapes), classes, table, trigger=True
+            )
+        except PackError:
+            return False
+        own.append(len(shapes))
+        shapes.append(shape)
+        return True
+
+    def add(trigger: Form) -> bool:
+        if trigger not in begun:
+            begun[trigger] = enter(trigger)
+        return begun[trigger]
+
+    span = triggers.most(
+        [
+            triggers.enter(front, table.stride, prefilters, add)
+            for front in triggers.fronts(one.signature.regex)
+        ]
+    )
+    leaves = signature.leaves if span is None else span - 1
+    return replace(signature, shapes=tuple(own), leaves=leaves)
+
+
 def _shape(
-    number: int, candidate: Candidate, index: int, classes: _Classes, table: GramTable
+    number: int,
+    candidate: Candidate,
+    index: int,
+    classes: _Classes,
+    table: GramTable,
+    *,
+    trigger: bool = False,
 ) -> Shape:
     form, plan = candidate.form, candidate.plan
     fixed = literal.literal(form.runs)
@@ -132,15 +189,17 @@ def _shape(
         ),
         left=classes.number(form.left),
         right=classes.number(form.right),
-        grams=() if plan else table.add(form, index),
+        grams=() if plan else table.add(form, index, spare=trigger),
         lane=plan is not None,
         lane_offset=plan.offset if plan else 0,
         span=lowering.span(form.runs),
+        trigger=trigger,
     )
 
 
-def _signature(one: Judged, shapes: tuple[int, ...]) -> ImageSignature:
+def _signature(one: Judged, own: range, shapes: Sequence[Shape]) -> ImageSignature:
     source = one.signature
+    most = max(shapes[index].span for index in own)
     return ImageSignature(
         id=source.id,
         severity=source.severity,
@@ -152,7 +211,8 @@ def _signature(one: Judged, shapes: tuple[int, ...]) -> ImageSignature:
         mask_tail=source.mask_tail,
         regex=source.regex,
         validator=source.validator,
-        shapes=shapes,
+        shapes=tuple(own),
+        leaves=None if one.why else most - 1,
     )
 
 

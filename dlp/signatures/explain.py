@@ -36,7 +36,8 @@ class AnchorExplanation:
 class ShapeExplanation:
     """One shape: its steps as text, its bounds, and the lane that finds it.
 
-    `lane_entries` counts the entries of the digit lane's first table that select it.
+    `lane_entries` counts the entries of the digit lane's first table that select it. A
+    trigger begins a hold and decides nothing.
     """
 
     steps: str
@@ -47,11 +48,16 @@ class ShapeExplanation:
     lane_offset: int
     lane_entries: int
     anchors: tuple[AnchorExplanation, ...]
+    trigger: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """How one signature is found and decided; `str()` gives it as text."""
+    """How one signature is found and decided; `str()` gives it as text.
+
+    `leaves`: most bytes of a match that can have left in earlier segments (see
+    ImageSignature); `held`: explained as one that a policy holds.
+    """
 
     id: str
     name: str
@@ -65,13 +71,17 @@ class Explanation:
     shapes: tuple[ShapeExplanation, ...]
     grams: int
     per_megabyte: float
+    leaves: int | None
+    held: bool
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
 
-def explain(image: KernelImage, signature_id: str, packs: Sequence[Pack]) -> Explanation:
-    """Explain a signature of an image compiled from these packs.
+def explain(
+    image: KernelImage, signature_id: str, packs: Sequence[Pack], *, held: bool = False
+) -> Explanation:
+    """Explain a signature of an image compiled from these packs; `held`: with triggers for it.
 
     Raises PackError for an id that the image does not hold.
     """
@@ -97,6 +107,8 @@ def explain(image: KernelImage, signature_id: str, packs: Sequence[Pack]) -> Exp
         shapes=shapes,
         grams=len({gram for index in compiled.shapes for gram, _ in image.shapes[index].grams}),
         per_megabyte=sum(one.per_megabyte for shape in shapes for one in shape.anchors),
+        leaves=compiled.leaves,
+        held=held,
     )
 
 
@@ -116,6 +128,7 @@ def _shape(image: KernelImage, index: int) -> ShapeExplanation:
         lane_offset=shape.lane_offset,
         lane_entries=entries,
         anchors=tuple(_anchor(image, shape, offset) for offset in offsets),
+        trigger=shape.trigger,
     )
 
 
@@ -191,9 +204,15 @@ def _lines(one: Explanation) -> list[str]:
         f"  validator  {one.validator or 'none'}{_computed(one.check)}",
         f"  decided    in the {one.decided.value}: {one.why}",
         f"  costs      {_cost(one)}",
+        f"  leaves     {_leaves(one)}",
     ]
-    for number, shape in enumerate(one.shapes, 1):
-        lines.append(f"  shape {number} of {len(one.shapes)}, up to {shape.span} bytes")
+    shapes = [shape for shape in one.shapes if not shape.trigger]
+    triggers = [shape for shape in one.shapes if shape.trigger]
+    for number, shape in (*enumerate(shapes, 1), *enumerate(triggers, 1)):
+        if shape.trigger:
+            lines.append(f"  trigger {number} of {len(triggers)}, {shape.span} bytes")
+        else:
+            lines.append(f"  shape {number} of {len(shapes)}, up to {shape.span} bytes")
         lines.extend(f"    before   {text}" for text in (shape.before,) if text)
         lines.append(f"    steps    {shape.steps}")
         lines.extend(f"    behind   {text}" for text in (shape.behind,) if text)
@@ -208,6 +227,15 @@ def _lines(one: Explanation) -> list[str]:
             for anchor in shape.anchors
         )
     return lines
+
+
+def _leaves(one: Explanation) -> str:
+    if one.leaves is None and one.held:
+        return "no bound: a hold begins where a shape fits, and not every match begins with one"
+    if one.leaves is None:
+        return "no bound: the match is whole when the inspector decides, unless a rule holds it"
+    before = "a hold begins" if one.held else "it is found"
+    return f"at most {one.leaves} bytes of a match in earlier segments before {before}"
 
 
 def _computed(check: Check) -> str:

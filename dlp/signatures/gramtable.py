@@ -15,6 +15,8 @@ from dlp.signatures.forms import Form
 from dlp.signatures.image import ANCHORS_PER_GRAM, BLOOM_WORDS, BLOOM_WORDS_MOST, bloom_bits
 
 GRAMS_A_WORD: Final = 2
+# More grams than this make the Bloom filter pass what it should not.
+WELL_FILLED: Final = GRAMS_A_WORD * BLOOM_WORDS_MOST
 
 
 class GramTable:
@@ -24,8 +26,15 @@ class GramTable:
         self.stride = stride
         self.entries: dict[bytes, list[tuple[int, int]]] = {}
 
-    def add(self, form: Form, shape: int) -> tuple[tuple[bytes, int], ...]:
-        """Enter a form's anchors, the cheapest that have room. Raises PackError."""
+    def add(self, form: Form, shape: int, *, spare: bool = False) -> tuple[tuple[bytes, int], ...]:
+        """Enter a form's anchors, the cheapest that have room.
+
+        Args:
+            spare: refuse grams that would fill the table beyond WELL_FILLED.
+
+        Raises PackError; nothing is entered then.
+        """
+        before = len(self.entries)
         choices = anchors.candidates(form, self.stride)
         if choices is None:
             raise PackError(
@@ -36,6 +45,7 @@ class GramTable:
         for options in choices:
             chosen = next(filter(None, map(self._room, options)), None)
             if chosen is None:
+                self._withdraw(shape, result)
                 raise PackError(
                     f"its q-grams are shared by more than {ANCHORS_PER_GRAM} shapes",
                     remedy="join signatures of one prefix, or make their prefixes differ",
@@ -44,6 +54,9 @@ class GramTable:
             for gram in grams:
                 self.entries.setdefault(gram, []).append((shape, offset))
                 result.append((gram, offset))
+        if spare and len(self.entries) > max(before, WELL_FILLED):
+            self._withdraw(shape, result)
+            raise PackError(f"more than {WELL_FILLED} q-grams", remedy="enable fewer packs")
         return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
 
     def bloom(self) -> tuple[int, ...]:
@@ -60,6 +73,13 @@ class GramTable:
     def frozen(self) -> dict[bytes, tuple[tuple[int, int], ...]]:
         """The entries, in the order of the grams."""
         return {gram: tuple(self.entries[gram]) for gram in sorted(self.entries)}
+
+    def _withdraw(self, shape: int, entered: list[tuple[bytes, int]]) -> None:
+        """Take out what was entered of a shape."""
+        for gram, offset in entered:
+            self.entries[gram].remove((shape, offset))
+            if not self.entries[gram]:
+                del self.entries[gram]
 
     def _room(self, anchor: Anchor) -> tuple[int, tuple[bytes, ...]] | None:
         """Offset and grams of an anchor that all have room."""

@@ -96,6 +96,9 @@ class ImageSignature:
         normalise: digest over letters and digits only, in upper case.
         mask_head, mask_tail: characters shown at either end in masked text.
         regex: source text, for the inspector; shapes: indices into KernelImage.shapes.
+        leaves: most bytes of a match that can have left in earlier segments when it is
+            found, or when a hold begins where the signature has triggers; None where the
+            inspector decides and nothing bounds it.
     """
 
     id: str
@@ -109,6 +112,7 @@ class ImageSignature:
     regex: str
     validator: str
     shapes: tuple[int, ...]
+    leaves: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,11 +31,11 @@ def needed(forms: list[Form]) -> list[Form]:
     return [
         form
         for form in distinct
-        if not any(short is not form and _covers(short, form) for short in distinct)
+        if not any(short is not form and covers(short, form) for short in distinct)
     ]
 
 
-def _covers(short: Form, form: Form) -> bool:
+def covers(short: Form, form: Form) -> bool:
     """Whether the first form matches wherever the second does, and is not the same."""
     last = len(short.runs) - 1
     return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from dlp.model import DecidedBy
 from dlp.signatures.image import TAIL, Check, KernelImage, Shape, bloom_bits
 from dlp.signatures.validators import VALIDATORS
 
@@ -23,18 +24,35 @@ _SEPARATORS = b" -./"
 
 def found(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, set[int]]:
     """Starts of hits by signature id; `phase` shifts the data against samples and words."""
+    hits: dict[str, set[int]] = {}
+    for shape, start, end in _fits(image, data, phase):
+        signature = image.signatures[shape.signature]
+        if not shape.trigger and checked(signature.check, data[start:end]):
+            hits.setdefault(signature.id, set()).add(start)
+    return hits
+
+
+def triggered(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, dict[int, int]]:
+    """Starts of what begins a hold by signature id, each with the end of the shortest."""
+    hits: dict[str, dict[int, int]] = {}
+    for shape, start, end in _fits(image, data, phase):
+        signature = image.signatures[shape.signature]
+        if shape.trigger or signature.decided is DecidedBy.INSPECTOR:
+            ends = hits.setdefault(signature.id, {})
+            ends[start] = min(end, ends.get(start, end))
+    return hits
+
+
+def _fits(image: KernelImage, data: bytes, phase: int) -> Iterator[tuple[Shape, int, int]]:
+    """Every shape that is found and fits, with start and end in the data."""
     buffer = bytes(TAIL + phase) + data
     origin = TAIL + phase
-    hits: dict[str, set[int]] = {}
     for shape, start in {*gram_candidates(image, buffer), *digit_candidates(image, buffer)}:
         if start < origin:
             continue
         end = shape_end(image, image.shapes[shape], buffer, start)
-        signature = image.signatures[image.shapes[shape].signature]
-        if end is None or not checked(signature.check, buffer[start:end]):
-            continue
-        hits.setdefault(signature.id, set()).add(start - origin)
-    return hits
+        if end is not None:
+            yield image.shapes[shape], start - origin, end - origin
 
 
 def gram_candidates(image: KernelImage, buffer: bytes) -> Iterator[tuple[int, int]]:

@@ -23,7 +23,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->back = 0;
 	s->loaded = 0;
 	s->fragment = 0;
-	s->options = 0;
+	s->headers = 0;
 	s->join = 0;
 	s->seam = 0;
 	s->open = 0;
@@ -93,6 +93,11 @@ static __always_inline int joins_mptcp(struct __sk_buff *skb, struct scratch *s,
 	return found;
 }
 
+#define IP4_HEADER 20
+#define IP6_HEADER 40
+#define FRAGMENT_HEADER 8
+#define ROUTER_ALERT 8 /* bytes of the option at most */
+
 /* Parse down to the payload: 0, or the reason why that cannot be done. */
 static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s)
 {
@@ -102,6 +107,8 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 
 	if (type < 0)
 		return type;
+	s->headers = c.at;
+	BARRIER();
 	if (type == ETH_IP4) {
 		type = parse_ip4(&c, &s->key);
 	} else if (type == ETH_IP6) {
@@ -114,6 +121,8 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	}
 	if (type < 0)
 		return type;
+	s->headers = c.at - s->headers;
+	s->fragment = c.fragment;
 	if (type != PROTO_FRAGMENT)
 		s->key.protocol = type;
 	if (type == PROTO_TCP)
@@ -124,15 +133,12 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 		return type;
 	if (c.fragment) {
 		tally(s, DLP_R_FRAGMENT, 1, skb->len);
-		s->fragment = 1;
 		s->fragment_offset = c.fragment_offset + (c.at - c.l4);
 		s->fragment_next = c.fragment_offset + (c.end - c.l4);
 		key_of_datagram(s, &c);
 	}
 	if (c.lie)
 		tally(s, DLP_R_LENGTH_LIE, 1, skb->len);
-	/* Group membership asks routers to look, by an option (RFC 2113, RFC 2711). */
-	s->options = c.options && type != PROTO_IGMP && type != PROTO_ICMP6;
 	s->cursor = c.at;
 	s->limit = c.end;
 	if (c.end < skb->len && !is_padding(skb, c.end))
@@ -158,6 +164,21 @@ static __always_inline int is_common(int type)
 	       type == PROTO_ICMP6 || type == PROTO_IGMP || type == PROTO_FRAGMENT;
 }
 
+/*
+ * Whether the IP header carries more than it must. Group membership asks routers to look,
+ * by an option (RFC 2113, RFC 2711).
+ */
+static __always_inline int has_options(const struct scratch *s, int type)
+{
+	u32 allowed = s->key.family == 4 ? IP4_HEADER : IP6_HEADER;
+
+	if (type == PROTO_IGMP || type == PROTO_ICMP6)
+		allowed += ROUTER_ALERT;
+	if (s->key.family == 6 && s->fragment)
+		allowed += FRAGMENT_HEADER;
+	return s->key.family && s->headers > allowed;
+}
+
 /* Why the policy will not have a packet of this kind; 0 where it will. */
 static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
 {
@@ -171,7 +192,7 @@ static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
 	}
 	if (flags & DLP_P_OTHER_DROP && !is_common(type))
 		return DLP_R_OTHER_PROTOCOL;
-	if (flags & DLP_P_OTHER_DROP && s->options)
+	if (flags & DLP_P_OTHER_DROP && has_options(s, type))
 		return DLP_R_IP_OPTIONS;
 	if (flags & DLP_P_MPTCP_DROP && s->join)
 		return DLP_R_MPTCP_JOIN;

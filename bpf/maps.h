@@ -104,7 +104,7 @@ struct scratch {
 	u32 hold_timeout_ms;
 
 	/* the packet as an IP fragment */
-	u32 options; /* the IP header carries some */
+	u32 headers; /* bytes of the IP header, with options and extension headers */
 	u32 join; /* a SYN of a further MPTCP subflow */
 	u32 fragment;
 	u32 kernel_made; /* by a socket that cannot choose the IP header */

@@ -36,7 +36,6 @@ struct cursor {
 	u32 fragment_offset; /* in the IP payload, in bytes */
 	u32 fragment_id;
 	u32 fragment_protocol; /* what tells fragments of different datagrams apart beside the id */
-	u32 options; /* IPv4 options, or IPv6 extension headers other than the fragment's */
 	u32 lie;
 };
 
@@ -103,7 +102,6 @@ static __always_inline int parse_ip4(struct cursor *c, struct dlp_flow_key *key)
 	__builtin_memcpy(key->destination + 12, h + 16, 4);
 	c->at += header;
 	c->l4 = c->at;
-	c->options = header > 20;
 	fragment = be16(h + 6);
 	c->fragment = (fragment & 0x3fff) != 0;
 	c->fragment_offset = (fragment & 0x1fff) * 8;
@@ -159,7 +157,6 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 		} else {
 			size = (h[1] + 1) * 8;
 		}
-		c->options |= next != 44;
 		c->at += size;
 		if (c->at > c->skb->len)
 			return -DLP_R_MALFORMED_IP6;

@@ -13,7 +13,9 @@ says that this kernel or machine lacks what the attack needs. Anything else is a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from typing import Any
 
 DISCARD = 9
 NEIGHBOUR_TIMEOUT = 2.0
+SIOCGIFHWADDR = 0x8927
 NO_MAC = "00:00:00:00:00:00"
 
 
@@ -95,8 +98,11 @@ class Target:
 
     @property
     def mac(self) -> str:
-        """Of the attacker's device."""
-        return (Path("/sys/class/net") / self.device / "address").read_text().strip()
+        """Of the attacker's device; not from /sys, which shows another namespace's."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            request = struct.pack("=16s16x", self.device.encode())
+            answer = fcntl.ioctl(asker, SIOCGIFHWADDR, request)
+        return answer[18:24].hex(":")
 
     def tcp(self, *, family: int = 0, timeout: float = 2.0) -> socket.socket:
         """A connection to the sink that sends each part at once.

@@ -102,6 +102,7 @@ class Isolation:
                 self._log.error("quarantine not kept", workload=cut.workload, reason=str(error))
             finally:
                 self._asked_for.discard(cut.workload)
+                self._asked.task_done()
 
     def apply(self) -> None:
         """Set in the kernel what is to be cut: a namespace may have come under control."""

@@ -11,7 +11,7 @@ from dlp.datapath.events import Event, Packet, Payload
 from dlp.enforcement.names import ReleaseNames
 from dlp.enforcement.verdicts import Release, Translator
 from dlp.inspector.messages import Finding
-from dlp.model import Action, DecidedBy, Endpoint, Mode
+from dlp.model import Action, DecidedBy, Endpoint, IncidentKind, Mode
 
 DROP = '  - {name: default, rules: [{signatures: ["pci.*"], action: drop}]}'
 KEY = 77 << 16 | 3
@@ -45,6 +45,9 @@ EVENT = Event(
     digest=bytes(range(32)),
     head=b"41111111",
     tail=b"11111111",
+)
+BYPASS = dataclasses.replace(
+    EVENT, kind=EventKind.BYPASS, flow=0, time_ns=time.monotonic_ns(), reason=abi.Reason.BYPASS
 )
 FINDING = Finding(
     release=1, signature=0, flow=9, offset=50, length=16, digest=b"d" * 32, masked="***1111"
@@ -161,6 +164,9 @@ def test_exception(translator):
         (EventKind.OPAQUE, abi.Reason.OPAQUE_TLS, "opaque", "opaque_tls"),
         (EventKind.BUDGET, abi.Reason.OVER_BUDGET, "budget", "over_budget"),
         (EventKind.DENIED, abi.Reason.DENIED, "denied", "denied"),
+        (EventKind.REFUSED, abi.Reason.URGENT, "refused", "urgent"),
+        (EventKind.HELD, abi.Reason.HELD, "held", "held"),
+        (EventKind.HOLD_TIMEOUT, abi.Reason.HOLD_TIMEOUT, "hold_timeout", "hold_timeout"),
     ],
 )
 def test_other_kinds(translator, kind, reason, name: str, detail: str):
@@ -174,6 +180,12 @@ def test_other_kinds(translator, kind, reason, name: str, detail: str):
         verdict.masked,
         verdict.digest,
     )
+
+
+def test_bypass_is_no_verdict(translator):
+    """Nothing was decided about a packet that nobody classified."""
+
+    assert translator.from_event(BYPASS) is None
 
 
 def test_release_that_is_not_known(translator):
@@ -208,6 +220,64 @@ def test_only_the_latest_releases(policy_set, card_image):
     assert "pci.card.visa" == translator.from_event(event(release=39)).signature
     assert len(translator._releases) < 10
     assert len(translator._names) < 20
+
+
+# -- incidents --------------------------------------------------------------------------------
+
+
+def test_bypass(translator):
+    """A packet that skipped the classifier is told with its headers."""
+    incident = translator.incident_from_event(BYPASS)
+
+    assert (IncidentKind.BYPASS, "web", "no_token", 1, "tcp") == (
+        incident.kind,
+        incident.workload,
+        incident.what,
+        incident.count,
+        incident.protocol,
+    )
+    assert (Endpoint(address="10.0.0.1", port=1024), Endpoint(address="192.0.2.9", port=443)) == (
+        incident.source,
+        incident.destination,
+    )
+    assert time.time() - 3600 < incident.time <= time.time()
+    assert incident.time == incident.last
+
+
+@pytest.mark.parametrize(
+    "reason", ["unowned", "urgent", "mptcp_join", "rewritten", "fragment_order"]
+)
+def test_refused_way_around(translator, reason):
+    """What only who seeks a way around sends is an incident beside its verdict."""
+    happened = event(kind=EventKind.REFUSED, reason=abi.Reason[reason.upper()])
+    incident = translator.incident_from_event(happened)
+
+    assert (IncidentKind.BYPASS, reason) == (incident.kind, incident.what)
+    assert incident.detail.endswith(".")
+    assert "refused" == translator.from_event(happened).kind
+
+
+def test_over_budget(translator):
+    """The work bound that is reached is an incident beside its verdict."""
+    happened = event(kind=EventKind.BUDGET, reason=abi.Reason.OVER_BUDGET)
+    incident = translator.incident_from_event(happened)
+
+    assert (IncidentKind.OVER_BUDGET, "over_budget") == (incident.kind, incident.what)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"kind": EventKind.OPAQUE},
+        {"kind": EventKind.HELD},
+        {"kind": EventKind.REFUSED, "reason": abi.Reason.OTHER_PROTOCOL},
+    ],
+)
+def test_no_incident(translator, changes):
+    """A match is a verdict, and so is what honest programs may send."""
+
+    assert translator.incident_from_event(event(**changes)) is None
 
 
 # -- findings ---------------------------------------------------------------------------------

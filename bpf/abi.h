@@ -201,6 +201,7 @@ enum dlp_device {
 	DLP_D_STEALS = 2, /* attached by clsact, where TC_ACT_STOLEN takes a packet out */
 	DLP_D_LOOPBACK = 4,
 	DLP_D_FINAL = 8, /* foreign filters are not asked about packets that may leave */
+	DLP_D_STAMPS = 16, /* a guard is about to stand there: tokens, but nothing is held by it */
 };
 
 enum dlp_guard_flag {

@@ -20,7 +20,7 @@ static __always_inline void stamp(struct __sk_buff *skb, const struct scratch *s
 {
 	struct dlp_guard *row;
 
-	if (!(s->device & DLP_D_GUARDED))
+	if (!(s->device & (DLP_D_GUARDED | DLP_D_STAMPS)))
 		return;
 	row = guard_of(s);
 	if (row)

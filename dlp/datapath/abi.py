@@ -173,6 +173,7 @@ class DeviceFlag(enum.IntFlag):
     STEALS = 2
     LOOPBACK = 4
     FINAL = 8
+    STAMPS = 16
 
 
 class GuardFlag(enum.IntFlag):

@@ -17,7 +17,17 @@ import structlog
 
 from dlp.errors import DlpError, MissingDependency, PackError
 from dlp.inspector.account import InspectorCounts, Missed, MissReason
-from dlp.inspector.messages import MAX_DATA, Done, Finding, Ready, Record, Refused, Rule, Stop
+from dlp.inspector.messages import (
+    MAX_DATA,
+    Done,
+    Finding,
+    Ready,
+    Record,
+    Refused,
+    Rule,
+    Stop,
+    Word,
+)
 from dlp.inspector.outbox import Outbox, Release
 from dlp.inspector.session import Ending, Limits, Session
 
@@ -32,6 +42,10 @@ class MatcherProcess:
         rules: those the inspector decides, as release number `release`.
         key: of the digests, at most 64 bytes.
         on_finding, on_missed: called from the event loop; they must neither block nor raise.
+        on_word: likewise, for records that are held, behind their findings.
+        on_restart: likewise, when a process has ended and another is to follow. Held records
+            that were not answered are gone then: they are to be submitted again, with those
+            that were, as the windows are gone too.
         log: a structlog logger.
 
     Attributes:
@@ -45,6 +59,8 @@ class MatcherProcess:
         key: bytes,
         on_finding: Callable[[Finding], None],
         on_missed: Callable[[Missed], None],
+        on_word: Callable[[Record, Word], None] | None = None,
+        on_restart: Callable[[], None] | None = None,
         release: int = 1,
         limits: Limits | None = None,
         log: Any = None,
@@ -54,6 +70,8 @@ class MatcherProcess:
         self._key = key
         self._on_finding = on_finding
         self._on_missed = on_missed
+        self._on_word = on_word
+        self._on_restart = on_restart
         self._limits = limits or Limits()
         self._log = log if log is not None else structlog.get_logger()
         self._outbox = Outbox(self._limits.queue)
@@ -187,6 +205,9 @@ class MatcherProcess:
             ending = await session.run()
             if ending is not Ending.STOPPED:
                 self._account(session, ending)
+                self._outbox.withdraw_held()
+                if self._on_restart is not None:
+                    self._on_restart()
             return ending
         finally:
             self._session = None
@@ -261,6 +282,11 @@ class MatcherProcess:
         self._add(findings=1)
         self._on_finding(finding)
 
+    def word(self, record: Record, word: Word) -> None:
+        """Pass on what a held record comes to."""
+        if self._on_word is not None:
+            self._on_word(record, word)
+
     def done(self, record: Record | None, done: Done) -> None:
         """Count what was inspected."""
         self._add(
@@ -312,4 +338,12 @@ def _pieces(record: Record) -> Iterable[Record]:
     for at in range(0, len(record.data), MAX_DATA):
         piece = record.data[at : at + MAX_DATA]
         last = at + MAX_DATA >= len(record.data)
-        yield replace(record, offset=record.offset + at, data=piece, final=record.final and last)
+        yield replace(
+            record,
+            offset=record.offset + at,
+            data=piece,
+            final=record.final and last,
+            again=record.again and last,
+            cut=record.cut and not at,
+            anew=record.anew and not at,
+        )

@@ -6,6 +6,9 @@ its flow's window, and no finding or exception shows one.
 A match that touches the end of what has come stays open until the next record, the flow's end, or
 `settle` decides it: it may grow, and its boundary may yet fail. Matches of one signature do not
 overlap; a match whose validator says no does not hide one that starts inside it.
+
+Of a flow that is held, `hold` tells besides how much may leave: all in front of the place where a
+match may have begun that is not decided.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from dataclasses import dataclass, field
 
 from dlp.errors import PackError
 from dlp.inspector.anchor import Anchor, find_anchor, span
-from dlp.inspector.messages import Done, Finding, Record, Rule
+from dlp.inspector.front import front_pattern
+from dlp.inspector.messages import ANY_POLICY, Done, Finding, Record, Rule, Word
 from dlp.inspector.window import Window, Windows
 from dlp.model import DecidedBy
 from dlp.signatures import masking, regex
@@ -32,10 +36,17 @@ Validator = Callable[[bytes], bool]
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A rule ready to run. `reach`: bytes to go back for a match not decided before; 0: all."""
+    """A rule ready to run.
+
+    Attributes:
+        front: what a match may begin with that reaches the end of the bytes; None where the
+            rule is not for held flows.
+        reach: bytes to go back for a match not decided before; 0: all.
+    """
 
     rule: Rule
     pattern: re.Pattern[bytes]
+    front: re.Pattern[bytes] | None
     validator: Validator | None
     anchor: Anchor | None
     reach: int
@@ -49,6 +60,21 @@ class _Compiled:
                 return None
             at = max(at, hit - self.anchor.before)
         return self.pattern.search(data, at)
+
+    def begun(self, data: bytearray, at: int) -> int | None:
+        """Where, at `at` or behind, a match may have begun that its next bytes decide."""
+        at = max(at, len(data) - self.reach) if self.reach else at
+        hit = self.front.search(data, at) if self.front is not None else None
+        # The first that is found is the longest.
+        if hit is None or len(data) - hit.start() < self.rule.front:
+            return None
+        return hit.start()
+
+    def blocks(self, policy: int) -> bool:
+        """Whether its matches may block a held flow of that policy."""
+        if self.front is None:
+            return False
+        return policy == ANY_POLICY or bool(self.rule.policies >> policy & 1)
 
 
 class Matcher:
@@ -90,6 +116,7 @@ class Matcher:
             window.fresh = 0
             window.consumed.clear()
             window.open.clear()
+            window.front.clear()
 
     def feed(self, record: Record) -> list[Finding]:
         """Findings that a record completes, and those of flows it pushed out."""
@@ -108,6 +135,42 @@ class Matcher:
             if gone.pending:
                 findings += self._search(other, gone, ends=True)
         return findings
+
+    def hold(self, record: Record) -> tuple[list[Finding], Word | None]:
+        """What a record of a held flow comes to; no word where a search was cut short.
+
+        Under `again` and `final` a match is decided as at the end of the stream; yet what
+        comes behind may make another, longer one of it.
+        """
+        flow, findings = record.flow, list[Finding]()
+        if record.anew:
+            self._windows.forget(flow)
+        window = self._windows.use(flow, record.offset, cut=record.cut)
+        if self._windows.is_gap(window, record.offset):
+            self._search_held(record, window, findings, ends=True)
+        target = self._windows.place(window, record.offset, record.data, cut=record.cut)
+        if target is not window:
+            self._search_held(record, target, findings, ends=True)
+            window.unsure |= target.unsure
+        ends = record.again or record.final
+        back = self._search_held(record, window, findings, ends=ends)
+        surplus = len(window.data) - self._windows.overlap
+        if surplus > 0:
+            if back < window.base + surplus + _LEFT:
+                self._bounded += 1
+                self._search_held(record, window, findings, ends=True)
+            window.trim(self._windows.overlap)
+            back = self._undecided(record, window)
+        self._windows.settle(flow)
+        if window.unsure:
+            return findings, None
+        return findings, Word(
+            flow=flow,
+            since=window.since,
+            to=window.end if ends else back,
+            keep=back < window.end and not record.final,
+            back=back,
+        )
 
     def settle(self, flow: int) -> list[Finding]:
         """Decide a flow's open matches as if it ended here: nothing has come for a while."""
@@ -139,6 +202,7 @@ class Matcher:
         try:
             pattern = regex.compiled(rule.regex)
             tree = regex.parse(rule.regex)
+            front = front_pattern(tree, rule.front) if rule.front else None
         except PackError as error:
             raise PackError(f"{rule.id}: {error.message}", remedy=error.remedy) from error
         validator = self._validators.get(rule.validator)
@@ -146,18 +210,63 @@ class Matcher:
             raise PackError(f"{rule.id}: there is no validator {rule.validator!r}")
         longest = span(tree)
         reach = 0 if longest >= self._windows.overlap else longest + _LEFT
-        return _Compiled(rule, pattern, validator, find_anchor(tree), reach, _as_signature(rule))
+        return _Compiled(
+            rule=rule,
+            pattern=pattern,
+            front=front,
+            validator=validator,
+            anchor=find_anchor(tree),
+            reach=reach,
+            signature=_as_signature(rule),
+        )
 
     def _search(self, flow: int, window: Window, *, ends: bool) -> list[Finding]:
         """Run every rule over what is new in a window. `ends`: nothing follows its bytes."""
         findings: list[Finding] = []
         for compiled in self._compiled:
             if len(findings) < _FINDINGS:
-                self._search_one(compiled, flow, window, findings, ends=ends)
+                at = self._start(compiled, window)
+                self._search_one(compiled, flow, window, findings, at, ends=ends)
             else:
                 self._suppressed += 1
         window.fresh = len(window.data)
         return findings
+
+    def _search_held(
+        self, record: Record, window: Window, findings: list[Finding], *, ends: bool
+    ) -> int:
+        """Run the rules that can block the flow; the stream offset where an open match begins."""
+        bounds = self._bounded, self._suppressed
+        for compiled in self._compiled:
+            if not compiled.blocks(record.policy):
+                continue
+            at = self._undecided_from(compiled, window)
+            self._search_one(compiled, record.flow, window, findings, at, ends=ends, grows=True)
+        window.unsure |= bounds != (self._bounded, self._suppressed)
+        window.fresh = len(window.data)
+        return self._undecided(record, window)
+
+    def _undecided(self, record: Record, window: Window) -> int:
+        """Stream offset where a match may have begun that is not decided; the end without one."""
+        back = window.end
+        for compiled in self._compiled:
+            if not compiled.blocks(record.policy):
+                continue
+            at = self._undecided_from(compiled, window)
+            begun = compiled.begun(window.data, at)
+            if begun is not None:
+                back = min(back, window.base + begun)
+            else:
+                # Shorter beginnings than its front were not told.
+                begun = max(at, len(window.data) - compiled.rule.front + 1)
+            window.front[compiled.rule.id] = window.base + begun
+        return back
+
+    @staticmethod
+    def _undecided_from(compiled: _Compiled, window: Window) -> int:
+        """Index before which no match of a rule begins that is not decided."""
+        known = max(window.front.get(compiled.rule.id, 0), window.consumed.get(compiled.rule.id, 0))
+        return max(known - window.base, _LEFT if window.cut else 0)
 
     def _search_one(
         self,
@@ -165,12 +274,14 @@ class Matcher:
         flow: int,
         window: Window,
         findings: list[Finding],
+        at: int,
         *,
         ends: bool,
+        grows: bool = False,
     ) -> None:
+        """Matches of a rule from index `at` on. `grows`: one at the very end is not the last."""
         rule, data, rejected = compiled.rule.id, window.data, 0
         window.open.pop(rule, None)
-        at = self._start(compiled, window)
         while match := compiled.search(data, at):
             start, end = match.span()
             if end == len(data) and not ends:
@@ -188,7 +299,8 @@ class Matcher:
                     rejected, at = 0, end
             else:
                 at = end
-                window.consumed[rule] = window.base + end
+                if end < len(data) or not grows:
+                    window.consumed[rule] = window.base + end
                 self._report(compiled, flow, window, start, value, findings)
 
     def _start(self, compiled: _Compiled, window: Window) -> int:

@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MAGIC: Final = 0xD19E
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_FRAME: Final = 128 * 1024
 MAX_DATA: Final = 64 * 1024
 DIGEST: Final = 32
+
+# Policies are numbered from 0; a rule's are the bits of 64.
+EVERY_POLICY: Final = (1 << 64) - 1
+ANY_POLICY: Final = 0xFFFF
 
 _MAX_TEXT = 16 * 1024
 _MAX_STEPS = 32
@@ -41,6 +45,9 @@ class Rule:
         validator: name in the registry of validators; empty: none.
         normalise: digest over letters and digits only, in upper case.
         mask_head, mask_tail: characters shown at either end in masked text.
+        front: fewest bytes of a match that make the kernel hold its flow; 0: records of held
+            flows are not searched for it.
+        policies: bit p: its matches may block a held flow of policy number p.
     """
 
     index: int
@@ -50,17 +57,34 @@ class Rule:
     normalise: bool = False
     mask_head: int = 0
     mask_tail: int = 0
+    front: int = 0
+    policies: int = EVERY_POLICY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Payload of a flow. `offset`: of its first byte in the stream; `final`: nothing follows."""
+    """Payload of a flow. `offset`: of its first byte in the stream; `final`: nothing follows.
+
+    Attributes:
+        held: the flow waits for a `Word`.
+        again: nothing follows before the word, so that a match at the end has to be decided.
+        cut: the first byte is context, for the byte behind it; else nothing stands before it.
+        anew: forget what came of the flow before.
+        policy: of the flow; rules that cannot block under it are passed over. ANY_POLICY: none is.
+        time_ns: when the kernel saw it (CLOCK_MONOTONIC); not sent.
+    """
 
     flow: int
     offset: int
     data: bytes = field(repr=False)
     final: bool = False
     sequence: int = 0
+    held: bool = False
+    again: bool = False
+    cut: bool = False
+    anew: bool = False
+    policy: int = ANY_POLICY
+    time_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +101,26 @@ class Finding:
     length: int
     digest: bytes
     masked: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a held record comes to; sent after its findings and before its `Done`.
+
+    Not sent where a search was cut short: there is no word then.
+
+    Attributes:
+        since: stream offset from which on the flow's bytes have been searched, without a gap.
+        to: up to this offset no match is undecided.
+        keep: behind `to`, or across it, one is: bytes to come may complete it.
+        back: where that begins; `to` where there is none.
+    """
+
+    flow: int
+    since: int
+    to: int
+    keep: bool
+    back: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +204,19 @@ class Done:
 
 
 Message = (
-    Key | Rule | Begin | Record | Ping | Stop | Ready | Live | Refused | Finding | Done | Settling
+    Key
+    | Rule
+    | Begin
+    | Record
+    | Ping
+    | Stop
+    | Ready
+    | Live
+    | Refused
+    | Finding
+    | Done
+    | Settling
+    | Word
 )
 
 
@@ -183,12 +239,17 @@ _LAYOUTS = {
     1: _Layout(Key, tail="key"),
     2: _Layout(
         Rule,
-        "!I?BB",
-        ("index", "normalise", "mask_head", "mask_tail"),
+        "!I?BBHQ",
+        ("index", "normalise", "mask_head", "mask_tail", "front", "policies"),
         ("id", "regex", "validator"),
     ),
     3: _Layout(Begin, "!II", ("release", "rules")),
-    4: _Layout(Record, "!QQQ?", ("sequence", "flow", "offset", "final"), tail="data"),
+    4: _Layout(
+        Record,
+        "!QQQH?????",
+        ("sequence", "flow", "offset", "policy", "final", "held", "again", "cut", "anew"),
+        tail="data",
+    ),
     5: _Layout(Ping, "!Q", ("sequence",)),
     6: _Layout(Stop),
     16: _Layout(Ready, texts=("taken", "missing")),
@@ -215,6 +276,7 @@ _LAYOUTS = {
         ),
     ),
     21: _Layout(Settling, "!Q?", ("flow", "ended")),
+    22: _Layout(Word, "!QQQ?Q", ("flow", "since", "to", "keep", "back")),
 }
 _KINDS = {layout.type: kind for kind, layout in _LAYOUTS.items()}
 

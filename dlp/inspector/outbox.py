@@ -63,6 +63,12 @@ class Outbox:
         )
         return records
 
+    def withdraw_held(self) -> None:
+        """Remove records of held flows."""
+        kept = [item for item in self._items if not (isinstance(item, Record) and item.held)]
+        self._size = sum(map(_cost, kept))
+        self._items = deque(kept)
+
     def withdraw_releases(self) -> None:
         """Remove releases that no process has taken yet."""
         self._items = deque(item for item in self._items if not isinstance(item, Release))

@@ -38,6 +38,7 @@ from dlp.inspector.messages import (
     Refused,
     Settling,
     Stop,
+    Word,
 )
 from dlp.inspector.outbox import Outbox, Release
 
@@ -94,6 +95,8 @@ class Listener(Protocol):
     def refused(self, refused: Refused) -> None: ...
 
     def found(self, finding: Finding) -> None: ...
+
+    def word(self, record: Record, word: Word) -> None: ...
 
     def done(self, record: Record | None, done: Done) -> None: ...
 
@@ -284,6 +287,8 @@ class Session:
                 self._done(message)
             case Finding():
                 self._listener.found(message)
+            case Word():
+                self._word(message)
             case Settling():
                 self.settling = None if message.ended else message.flow
             case Ready():
@@ -309,6 +314,12 @@ class Session:
         self._first_since = time.monotonic()
         self._answered.set()
         self._listener.done(asked if isinstance(asked, Record) else None, done)
+
+    def _word(self, word: Word) -> None:
+        asked = next(iter(self.unanswered.values()), None)
+        if not isinstance(asked, Record) or not asked.held or asked.flow != word.flow:
+            raise FrameError("word on nothing that waits for one")
+        self._listener.word(asked, word)
 
     def _took_over(self) -> None:
         self._waits_for_release = False

@@ -31,6 +31,9 @@ class Window:
         consumed: by rule id, the stream offset behind its last finding.
         open: by rule id, where a match starts that touches the end of data.
         seen: (rule id, start, digest) of findings told; an ordered set.
+        since: stream offset from which on everything was received and searched.
+        front: by rule id, the stream offset before which no match that is not decided has begun.
+        unsure: a search of it was cut short, so that what it did not find may be there.
     """
 
     base: int
@@ -40,6 +43,13 @@ class Window:
     consumed: dict[str, int] = field(default_factory=dict)
     open: dict[str, int] = field(default_factory=dict)
     seen: dict[tuple[str, int, bytes], None] = field(default_factory=dict, repr=False)
+    since: int = -1
+    front: dict[str, int] = field(default_factory=dict)
+    unsure: bool = False
+
+    def __post_init__(self) -> None:
+        if self.since < 0:
+            self.since = self.base
 
     @property
     def end(self) -> int:
@@ -66,11 +76,16 @@ class Window:
             del self.seen[next(iter(self.seen))]
         return True
 
-    def restart(self, offset: int) -> None:
-        """Forget the bytes: what comes next, at `offset`, has nothing to its left."""
-        self.base = offset
+    def restart(self, offset: int, *, cut: bool = False) -> None:
+        """Forget the bytes: what comes next, at `offset`, has nothing to its left.
+
+        `cut`: it has, and its first byte is that.
+        """
+        self.base = self.since = offset
         self.data = bytearray()
-        self.cut = False
+        self.cut = cut
+        self.unsure = False
+        self.front.clear()
         self.fresh = 0
         self.consumed.clear()
         self.open.clear()
@@ -132,37 +147,43 @@ class Windows:
         """The window of a flow, untouched."""
         return self._flows.get(flow)
 
-    def use(self, flow: int, offset: int) -> Window:
+    def use(self, flow: int, offset: int, *, cut: bool = False) -> Window:
         """The window of a flow, most recently used from now on; a new one begins at `offset`."""
         window = self._flows.get(flow)
         if window is None:
-            window = self._flows[flow] = Window(base=offset)
+            window = self._flows[flow] = Window(base=offset, cut=cut)
         else:
             self._flows.move_to_end(flow)
         return window
+
+    def forget(self, flow: int) -> None:
+        """What comes next of a flow begins anew."""
+        if self._flows.pop(flow, None) is not None:
+            self._cost -= self._costs.pop(flow, 0)
 
     def is_gap(self, window: Window, offset: int) -> bool:
         """True where bytes are missing between the window and a record."""
         return offset > window.end
 
-    def place(self, window: Window, offset: int, data: bytes) -> Window:
+    def place(self, window: Window, offset: int, data: bytes, *, cut: bool = False) -> Window:
         """Put a record where it belongs and return the window to search.
 
         That is another, throw-away one where the record is older than all that is kept. Bytes
         that differ from those under the same offsets before replace them and count as fresh: a
-        raw socket can send other bytes under old numbers.
+        raw socket can send other bytes under old numbers. `cut`: where the record begins a
+        window, its first byte is there as what stands before the others.
         """
         if self.is_gap(window, offset):
             self.counts.gaps += 1
             self.counts.gap_bytes += offset - window.end
-            window.restart(offset)
+            window.restart(offset, cut=cut)
         end = offset + len(data)
         if offset < window.base:
             self.counts.retransmitted += max(0, min(end, window.end) - offset)
             if end <= window.end:
                 # Sharing `seen` keeps a plain retransmission from being told twice.
-                return Window(base=offset, data=bytearray(data), seen=window.seen)
-            window.restart(offset)
+                return Window(base=offset, data=bytearray(data), cut=cut, seen=window.seen)
+            window.restart(offset, cut=cut)
         at = offset - window.base
         known = window.data[at : at + len(data)]
         if data.startswith(known):
@@ -171,6 +192,7 @@ class Windows:
             self.counts.rewritten += len(known)
             window.data[at : at + len(known)] = data[: len(known)]
             window.fresh = min(window.fresh, at)
+            window.front.clear()
             window.consumed = {
                 rule: stop for rule, stop in window.consumed.items() if stop <= offset
             }

@@ -112,13 +112,20 @@ class Worker:
     def _match(self, record: Record) -> None:
         if self._matcher is None:
             raise FrameError("record before a release")
+        word = None
         self._arm(self._budget_s)
-        findings = self._matcher.feed(record)
+        if record.held:
+            findings, word = self._matcher.hold(record)
+        else:
+            findings = self._matcher.feed(record)
         self._arm(0)
         self._tell(findings)
+        if word is not None:
+            self._send(word)
         self._send(self._matcher.counts(record.sequence))
         self._open.pop(record.flow, None)
-        if self._matcher.pending(record.flow):
+        # Of a held flow, what comes again decides, not silence.
+        if not record.held and self._matcher.pending(record.flow):
             self._open[record.flow] = time.monotonic()
 
     def _settle(self, before: float) -> None:

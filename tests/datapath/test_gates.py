@@ -1,10 +1,11 @@
 """A program on a cgroup's egress, with real processes and packets."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from dlp.datapath import gates
+from dlp.datapath import gates, libbpf
 from dlp.datapath.abi import Reason
 from dlp.datapath.pins import BPFFS
 from dlp.errors import KernelError
@@ -31,6 +32,16 @@ def gate(cgroups, live, pins):
     gates.put(program, cgroups.directory, gates.pin_of(number, pins))
     os.close(program)
     return gates.pin_of(number, pins)
+
+
+def link_of(pin) -> str:
+    """The kernel's number of the link that is pinned there."""
+    fd = libbpf.open_pin(pin)
+    try:
+        told = Path(f"/proc/self/fdinfo/{fd}").read_text()
+    finally:
+        os.close(fd)
+    return next(line for line in told.splitlines() if line.startswith("link_id"))
 
 
 def gated(live) -> int:
@@ -81,11 +92,13 @@ def test_replaced(cgroups, lab, live, gate, pins):
     """Another program takes the link's place: there is never a second gate."""
     pair = lab.pair()
     child = cgroups.sender("a", pair.inner)
+    link = link_of(gate)
     program = live.gate(7)  # nobody is that deep: all may send
     gates.put(program, cgroups.directory, gate)
     os.close(program)
 
     assert child.sends()
+    assert link == link_of(gate)
     assert [gate] == list(pins.iterdir())
 
 

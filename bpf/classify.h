@@ -122,7 +122,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	if (type < 0)
 		return type;
 	s->headers = c.at - s->headers;
-	s->fragment = c.fragment;
+	s->fragment = c.fragment ? (c.fragment_offset ? 1 : FIRST_FRAGMENT) : 0;
 	if (type != PROTO_FRAGMENT)
 		s->key.protocol = type;
 	if (type == PROTO_TCP)

@@ -27,7 +27,7 @@ static __always_inline u32 place_fragment(struct scratch *s, struct buffer *buf)
 
 	s->packet_base = s->fragment_offset;
 	s->skip = 0;
-	if (!s->fragment_offset) {
+	if (s->fragment == FIRST_FRAGMENT) {
 		/* The same id again within the time: the receiver would keep the first of both. */
 		misplaced = known && !s->kernel_made && known->next &&
 			    s->now - known->seen_ns < REASSEMBLY_NS;

@@ -36,6 +36,7 @@ enum dlp_slot {
 /* Lists between the programs; powers of two for the same reason. */
 #define FLAGS 512
 #define CANDIDATES 512
+#define FIRST_FRAGMENT 2
 #define MATCHES 512
 #define HITS 128
 #define FOUND 16
@@ -106,7 +107,7 @@ struct scratch {
 	/* the packet as an IP fragment */
 	u32 headers; /* bytes of the IP header, with options and extension headers */
 	u32 join; /* a SYN of a further MPTCP subflow */
-	u32 fragment;
+	u32 fragment; /* it is one; FIRST_FRAGMENT for that with the transport's header */
 	u32 kernel_made; /* by a socket that cannot choose the IP header */
 	u32 fragment_offset; /* in the IP payload */
 	u32 fragment_next;

@@ -25,6 +25,7 @@ import structlog
 import dlp
 from dlp.api.app import create_app
 from dlp.api.serve import serve
+from dlp.datapath import gates
 from dlp.datapath.datapath import ROOT, Datapath, current_layout
 from dlp.datapath.pins import RUN, Layout, remove_tree
 from dlp.enforcement import lock, record
@@ -138,7 +139,7 @@ def _other_builds() -> list[Layout]:
     found = [
         Layout(path, RUN / f"datapath-{path.name}.json")
         for path in ROOT.iterdir()
-        if path != current
+        if path not in {current, gates.PINS}
     ]
     return sorted(
         found,

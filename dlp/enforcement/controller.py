@@ -19,6 +19,7 @@ import structlog
 from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.datapath import Datapath
 from dlp.enforcement import record
+from dlp.enforcement.admission import Standing
 from dlp.enforcement.keys import KeyRing, inode_of
 from dlp.enforcement.namespace import ControlledNamespace, drain, open_controlled
 from dlp.errors import ConfigError, DlpError, KernelError
@@ -114,6 +115,24 @@ class Controller:
             if namespace.key == key:
                 return await self._in_thread(_within, namespace.handle.fd, call, *args)
         raise KernelError("the namespace is not under control any more")
+
+    async def wait_known(self) -> None:
+        """Wait until it is known which of the listed namespaces are there."""
+        await self._until(lambda: self._expected is not None)
+
+    def standing(self, inode: int) -> Standing:
+        """How a namespace stands; one that is not known by a listed name is not listed."""
+        for name in self._rules.netns:
+            if self._present.get(name) == inode:
+                namespace = self._controlled.get(name)
+                enforced = (
+                    namespace is not None
+                    and namespace.handle.inode == inode
+                    and namespace.covered
+                    and not namespace.error
+                )
+                return Standing.ENFORCED if enforced else Standing.AWAITED
+        return Standing.UNLISTED
 
     async def wait_enforced(self, timeout_s: float) -> bool:
         """Wait for the listed namespaces that exist, and so long for those that do not.

@@ -21,11 +21,13 @@ def health_of(
     events_lost: int,
     verdicts_lost: int,
     incidents_lost: int,
+    gates: Sequence[str] = (),
     now: float,
 ) -> Health:
     """What is wrong makes the status `degraded`; what was chosen or cannot be otherwise warns.
 
     Args:
+        gates: why gates that are asked for are not in place.
         now: seconds since the epoch.
     """
     enforced = sum(one.state is WorkloadState.ENFORCED for one in workloads)
@@ -40,6 +42,7 @@ def health_of(
         problems.append(f"{incidents_lost} incidents could not be stored")
     if not matcher_alive:
         problems.append("the matcher process does not answer")
+    problems += gates
     problems += [
         f"exception of policy {name} has ended" for name, _ in loaded.policies.expired(now)
     ]

@@ -25,6 +25,7 @@ from dlp.datapath.events import Event, Payload
 from dlp.enforcement import names as release_names
 from dlp.enforcement.controller import Controller, Rules
 from dlp.enforcement.flows import flow_of
+from dlp.enforcement.gate import Gatekeeper
 from dlp.enforcement.health import health_of
 from dlp.enforcement.incidents import IncidentRecorder
 from dlp.enforcement.isolation import Isolation
@@ -89,6 +90,9 @@ class GatewayService:
             on_change=self._on_change,
             on_incident=self._on_incident,
         )
+        self._gate = Gatekeeper(
+            datapath, loaded.config.workloads, self._controller.standing, log=self._log
+        )
         # Numbers go on where the last process stopped, so that events never name another set.
         past = release_names.read()
         self._release = max([datapath.settings.release, *(names.number for names in past)])
@@ -138,6 +142,7 @@ class GatewayService:
             self._controller.watch,
             self._controller.watch_cgroups,
             self._controller.mend,
+            self._keep_gates,
         )
         self._tasks = [group.create_task(each()) for each in work]
         await self._matcher.start(group)
@@ -175,6 +180,7 @@ class GatewayService:
             events_lost=self._total(abi.Reason.EVENT_LOST),
             verdicts_lost=self._recorder.lost,
             incidents_lost=self._incidents.lost,
+            gates=self._gate.problems(),
             now=time.time(),
         )
 
@@ -202,11 +208,13 @@ class GatewayService:
             name: self._datapath.counters(slot_of(key))
             for name, key in self._controller.keys().items()
         }
+        # Row 0 is no workload's: what a gate drops is counted there.
+        every = [*by_workload.values(), self._datapath.counters(0)]
         total = [
             Counter(
                 reason=reason.label,
-                packets=sum(rows[reason][0] for rows in by_workload.values()),
-                bytes=sum(rows[reason][1] for rows in by_workload.values()),
+                packets=sum(rows[reason][0] for rows in every),
+                bytes=sum(rows[reason][1] for rows in every),
             )
             for reason in abi.Reason
         ]
@@ -258,6 +266,7 @@ class GatewayService:
             self._loaded = before
             raise
         await self._controller.apply(Rules(loaded.config.workloads.netns, loaded.policies))
+        self._gate.apply(loaded.config.workloads)
         self._log.info("configuration reloaded", release=self._release)
         return ReloadResult(
             release=self._release,
@@ -358,6 +367,12 @@ class GatewayService:
 
     def _on_change(self) -> None:
         self._isolation.apply()
+        self._gate.changed()
+
+    async def _keep_gates(self) -> None:
+        """A child waits for listed namespaces only: which are there has to be known first."""
+        await self._controller.wait_known()
+        await self._gate.run()
 
     def _set_cut(self, workload: str, *, on: bool) -> None:
         key = self._controller.keys().get(workload)

@@ -14,6 +14,7 @@ import pytest
 
 from dlp.enforcement import controller as module
 from dlp.enforcement import record
+from dlp.enforcement.admission import Standing
 from dlp.enforcement.controller import Controller, Rules
 from dlp.enforcement.detach import take_off_all
 from dlp.enforcement.keys import slot_of
@@ -113,6 +114,25 @@ async def test_namespace_that_is_there(lab, rig):
         )
         assert {pair.inner: workload.key} == control.keys()
         assert not await leaks(pair)
+
+
+async def test_standing(lab, rig):
+    """A listed namespace is awaited until it is enforced; others are not listed."""
+    pair, other, late = lab.pair(), lab.namespace("other"), lab.name("late")
+    inner, outside = (inode_of(f"/run/netns/{name}") for name in (pair.inner, other))
+    seen = []
+    async with rig.control(rig.rules(pair.inner, late)) as control:
+        await control.wait_known()
+        while not seen or seen[-1] is not Standing.ENFORCED:
+            seen.append(control.standing(inner))
+            assert control.standing(outside) is Standing.UNLISTED
+            await asyncio.sleep(0)
+        control._controlled[pair.inner].error = "a fault"
+        seen.append(control.standing(inner))
+
+    assert Standing.AWAITED is seen[0]
+    assert {Standing.AWAITED, Standing.ENFORCED} == set(seen)
+    assert Standing.AWAITED is seen[-1]
 
 
 async def test_namespace_that_comes_later(lab, rig, record_property):

@@ -60,6 +60,13 @@ def test_unguarded(loaded, guard):
     assert warning.startswith("db: unguarded on macvlan0")
 
 
+def test_gates(loaded):
+    """A gate that is asked for and not in place is a problem."""
+    found = health(loaded, gates=["/docker cannot be gated"])
+
+    assert ("degraded", ("/docker cannot be gated",)) == (found.status, found.problems)
+
+
 def test_without_devices(loaded):
     """Where there is no device, nothing is unguarded."""
     pending = Workload(name="db", state=WorkloadState.PENDING, guard=Protection.NONE)

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import math
 import socket
+import struct
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,14 +18,15 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from dlp.api.context import TOKENS
+from dlp.api.context import BY, TOKENS
 from dlp.api.problems import Handler, Problem
-from dlp.store.tokens import Role, TokenStore
+from dlp.store.tokens import Role, Token, TokenStore
 
 BURST = 10
 REFILL_S = 6.0
 MAX_PEERS = 4096
 TOKEN_LENGTH = 128
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
@@ -60,25 +62,32 @@ def make_auth_middleware(limiter: FailureLimiter) -> Middleware:
 
     @web.middleware
     async def auth_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not _is_local(request):
-            role = await _role(request, limiter)
-            needed = Role.VIEWER if request.method in READING else Role.OPERATOR
-            if not role.covers(needed):
-                raise Problem(403, "forbidden", f"This needs the role {needed}.", needed=needed)
+        local = _local_user(request)
+        if local is not None:
+            BY.set(f"local user {local}")
+            return await handler(request)
+        token = await _token(request, limiter)
+        needed = Role.VIEWER if request.method in READING else Role.OPERATOR
+        if not token.role.covers(needed):
+            raise Problem(403, "forbidden", f"This needs the role {needed}.", needed=needed)
+        BY.set(f"token {token.name}")
         return await handler(request)
 
     return auth_middleware
 
 
-def _is_local(request: web.Request) -> bool:
+def _local_user(request: web.Request) -> int | None:
+    """User id at the other end of the unix socket; None over TCP."""
     transport = request.transport
-    if transport is None:
-        return False
-    connection = transport.get_extra_info("socket")
-    return connection is not None and connection.family == socket.AF_UNIX
+    connection = transport.get_extra_info("socket") if transport else None
+    if connection is None or connection.family != socket.AF_UNIX:
+        return None
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(raw)[1]
+    return uid
 
 
-async def _role(request: web.Request, limiter: FailureLimiter) -> Role:
+async def _token(request: web.Request, limiter: FailureLimiter) -> Token:
     peer = request.remote or ""
     wait_s = limiter.wait_s(peer)
     if wait_s > 0:
@@ -88,8 +97,8 @@ async def _role(request: web.Request, limiter: FailureLimiter) -> Role:
             "Too many requests without a valid token.",
             headers={"Retry-After": str(math.ceil(wait_s))},
         )
-    role = await _shown_role(request, request.app[TOKENS])
-    if role is None:
+    token = await _shown_token(request, request.app[TOKENS])
+    if token is None:
         limiter.fail(peer)
         raise Problem(
             401,
@@ -98,18 +107,17 @@ async def _role(request: web.Request, limiter: FailureLimiter) -> Role:
             headers={"WWW-Authenticate": 'Bearer realm="dlp"'},
             remedy="dlp token create makes one",
         )
-    return role
+    return token
 
 
-async def _shown_role(request: web.Request, tokens: TokenStore | None) -> Role | None:
+async def _shown_token(request: web.Request, tokens: TokenStore | None) -> Token | None:
     shown = request.headers.getall(hdrs.AUTHORIZATION, [])
     if tokens is None or len(shown) != 1:
         return None
     scheme, _, token = shown[0].partition(" ")
     if scheme.lower() != "bearer" or len(token) > TOKEN_LENGTH:
         return None
-    found = await asyncio.to_thread(tokens.verify, token.strip())
-    return found.role if found else None
+    return await asyncio.to_thread(tokens.verify, token.strip())
 
 
 def _network(peer: str) -> str:

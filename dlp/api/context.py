@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -43,3 +44,5 @@ GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)
 TOKENS: web.AppKey[TokenStore | None] = web.AppKey("tokens", TokenStore)
 STREAMS = web.AppKey("streams", Streams)
 RELOADING = web.AppKey("reloading", asyncio.Lock)
+# Who asks, as the log tells it; set for each request that is let in, in its own task.
+BY: ContextVar[str] = ContextVar("by")

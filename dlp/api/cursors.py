@@ -48,3 +48,4 @@ class Cursor:
 
 verdict_cursor = Cursor("v", 2**63 - 1)
 flow_cursor = Cursor("f", 2**64 - 1)
+incident_cursor = Cursor("i", 2**63 - 1)

@@ -1,6 +1,7 @@
-"""Verdicts as they happen, as server-sent events.
+"""Verdicts and incidents as they happen, as server-sent events, a stream for each.
 
     event: verdict   id is the verdict's id, data the verdict as GET /verdicts has it
+    event: incident  the same for an incident, as it begins
     event: closed    the last: data says why, and the id with which to go on
 
 A client that reads too slowly is told so and cut off, and goes on with Last-Event-ID
@@ -13,7 +14,8 @@ import asyncio
 import collections
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
@@ -22,8 +24,9 @@ from dlp.api import views
 from dlp.api.context import GATEWAY, STREAMS, Streams, StreamSettings
 from dlp.api.parameters import EventParameters, read_number
 from dlp.api.problems import Problem, record_incident
-from dlp.model import Verdict
+from dlp.model import Incident, Verdict
 
+Item = Verdict | Incident
 LAST_EVENT_ID = "Last-Event-ID"
 DETAILS = {
     "slow": "The client reads too slowly; go on with Last-Event-ID.",
@@ -46,11 +49,11 @@ class Backlog:
     def __init__(self, size: int, stall_s: float) -> None:
         self._size = size
         self._stall_s = stall_s
-        self._items: collections.deque[Verdict] = collections.deque()
+        self._items: collections.deque[Item] = collections.deque()
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def put(self, verdict: Verdict) -> None:
+    async def put(self, item: Item) -> None:
         """Add one; where there is no room, wait until half of it is free.
 
         Raises:
@@ -63,21 +66,35 @@ class Backlog:
                     await self._room.wait()
             except TimeoutError:
                 raise Ended("slow") from None
-        self._items.append(verdict)
+        self._items.append(item)
         self._filled.set()
 
-    async def get(self) -> Verdict:
+    async def get(self) -> Item:
         """Take the oldest."""
         while not self._items:
             self._filled.clear()
             await self._filled.wait()
-        verdict = self._items.popleft()
+        item = self._items.popleft()
         if len(self._items) <= self._size // 2:
             self._room.set()
-        return verdict
+        return item
 
 
 async def events(request: web.Request, parameters: EventParameters) -> web.StreamResponse:
+    """Verdicts."""
+    return await _stream(request, parameters, request.app[GATEWAY].subscribe)
+
+
+async def incident_events(request: web.Request, parameters: EventParameters) -> web.StreamResponse:
+    """Incidents."""
+    return await _stream(request, parameters, request.app[GATEWAY].subscribe_incidents)
+
+
+async def _stream(
+    request: web.Request,
+    parameters: EventParameters,
+    subscribe: Callable[..., AbstractAsyncContextManager[AsyncIterator[Item]]],
+) -> web.StreamResponse:
     """Stream until the client goes, stalls, or the gateway ends."""
     after = parameters.after
     if LAST_EVENT_ID in request.headers:
@@ -85,10 +102,10 @@ async def events(request: web.Request, parameters: EventParameters) -> web.Strea
     streams = request.app[STREAMS]
     with _admitted(streams):
         async with (
-            request.app[GATEWAY].subscribe(after=after) as verdicts,
+            subscribe(after=after) as items,
             sse_response(request, ping_interval=streams.settings.heartbeat_s) as response,
         ):
-            await _Stream(request, response, streams, after or 0).run(verdicts)
+            await _Stream(request, response, streams, after or 0).run(items)
     return response
 
 
@@ -125,13 +142,13 @@ class _Stream:
         self._backlog = Backlog(self._settings.backlog, self._settings.stall_s)
         self._last_id = after
 
-    async def run(self, verdicts: AsyncIterator[Verdict]) -> None:
+    async def run(self, items: AsyncIterator[Item]) -> None:
         """Fill and drain the backlog until one of the ends is met."""
         reason: str | None = None
         incident: str | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._fill(verdicts))
+                group.create_task(self._fill(items))
                 group.create_task(self._drain())
                 group.create_task(self._watch_gateway())
                 group.create_task(self._watch_client())
@@ -145,18 +162,19 @@ class _Stream:
         if reason:
             await self._farewell(reason, incident)
 
-    async def _fill(self, verdicts: AsyncIterator[Verdict]) -> None:
-        async for verdict in verdicts:
-            await self._backlog.put(verdict)
+    async def _fill(self, items: AsyncIterator[Item]) -> None:
+        async for item in items:
+            await self._backlog.put(item)
         raise Ended("shutdown")
 
     async def _drain(self) -> None:
         while True:
-            verdict = await self._backlog.get()
+            item = await self._backlog.get()
             # Before the send: once begun, the event is in the connection's buffer whole.
-            self._last_id = verdict.id
-            data = views.Verdict.model_validate(verdict).model_dump_json()
-            await self._response.send(data, id=str(verdict.id), event="verdict")
+            self._last_id = item.id
+            view = views.Verdict if isinstance(item, Verdict) else views.Incident
+            data = view.model_validate(item).model_dump_json()
+            await self._response.send(data, id=str(item.id), event=view.__name__.lower())
 
     async def _watch_gateway(self) -> None:
         await self._closing.wait()

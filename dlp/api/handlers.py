@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from aiohttp import web
 from pydantic import BaseModel
 
 from dlp.api import metrics as prometheus
 from dlp.api import views
-from dlp.api.context import GATEWAY, RELOADING
-from dlp.api.cursors import flow_cursor, verdict_cursor
+from dlp.api.context import BY, GATEWAY, RELOADING
+from dlp.api.cursors import flow_cursor, incident_cursor, verdict_cursor
 from dlp.api.parameters import (
     MAX_ID,
     FlowParameters,
+    IncidentParameters,
     NoParameters,
+    QuarantineBody,
+    ReleaseBody,
     ReloadBody,
     VerdictParameters,
     read_body,
     read_number,
 )
 from dlp.api.problems import Problem, refusal
-from dlp.errors import DlpError
-from dlp.service import VerdictQuery
+from dlp.errors import DlpError, UsageError
+from dlp.model import IncidentKind
+from dlp.model import Workload as WorkloadValue
+from dlp.service import IncidentQuery, VerdictQuery
 
 # More than the kernel's flow map holds.
 ALL_FLOWS = 1 << 20
@@ -66,6 +73,42 @@ async def verdict(request: web.Request, _: NoParameters) -> web.Response:
             if found.id == wanted:
                 return _json(views.Verdict.model_validate(found))
     raise Problem(404, "not-found", f"There is no verdict {wanted}.")
+
+
+async def incidents(request: web.Request, parameters: IncidentParameters) -> web.Response:
+    """A page of the stored incidents."""
+    query = IncidentQuery(
+        **parameters.model_dump(exclude={"cursor", "kind"}),
+        kind=IncidentKind(parameters.kind) if parameters.kind else None,
+        before_id=parameters.cursor,
+    )
+    items = await request.app[GATEWAY].incidents(query)
+    full = len(items) >= parameters.limit
+    cursor = incident_cursor.encode(items[-1].id) if full else None
+    return _json(views.IncidentList.model_validate({"items": items, "next": cursor}))
+
+
+async def quarantine(request: web.Request, _: NoParameters) -> web.Response:
+    """Cut a workload's egress; one that is cut stays so, with its first reason."""
+    body = await read_body(request, QuarantineBody)
+    name = request.match_info["name"]
+    gateway = request.app[GATEWAY]
+    return await _workload(gateway.quarantine(name, reason=body.reason, by=BY.get()))
+
+
+async def release(request: web.Request, _: NoParameters) -> web.Response:
+    """Undo it; one that is not cut stays so."""
+    await read_body(request, ReleaseBody)
+    name = request.match_info["name"]
+    return await _workload(request.app[GATEWAY].release(name, by=BY.get()))
+
+
+async def _workload(change: Awaitable[WorkloadValue]) -> web.Response:
+    try:
+        return _json(views.Workload.model_validate(await change))
+    except UsageError as error:
+        detail = "There is no such workload; /api/v1/workloads lists all."
+        raise Problem(404, "not-found", detail) from error
 
 
 async def signatures(request: web.Request, _: NoParameters) -> web.Response:

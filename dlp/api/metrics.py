@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dlp.model import Counter, Stats
+from dlp.model import Counter, IncidentKind, Stats
 from dlp.service import Health
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -20,6 +20,9 @@ METRICS = {
     "dlp_release": ("gauge", "Number of the signature release in force."),
     "dlp_signatures": ("gauge", "Signatures in force."),
     "dlp_workloads": ("gauge", "Workloads by state."),
+    "dlp_workloads_unguarded": ("gauge", "Workloads with a device that has no guard."),
+    "dlp_workloads_quarantined": ("gauge", "Workloads whose egress is cut."),
+    "dlp_incidents_total": ("counter", "Incidents by kind, each occurrence."),
     "dlp_events_lost_total": ("counter", "Events the kernel could not hand over."),
     "dlp_packets_total": ("counter", "Packets by reason."),
     "dlp_bytes_total": ("counter", "Bytes by reason."),
@@ -46,6 +49,11 @@ def _samples(health: Health, stats: Stats) -> dict[str, list[Sample]]:
         "dlp_workloads": [
             ({"state": "enforced"}, health.workloads_enforced),
             ({"state": "pending"}, health.workloads_pending),
+        ],
+        "dlp_workloads_unguarded": [({}, health.workloads_unguarded)],
+        "dlp_workloads_quarantined": [({}, health.workloads_quarantined)],
+        "dlp_incidents_total": [
+            ({"kind": kind.value}, stats.incidents.get(kind.value, 0)) for kind in IncidentKind
         ],
         "dlp_events_lost_total": [({}, health.events_lost)],
         "dlp_packets_total": [(_reason(counter), counter.packets) for counter in stats.total],

@@ -64,7 +64,7 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.body:
         operation["requestBody"] = {
-            "required": False,
+            "required": route.needs_body,
             "content": {"application/json": {"schema": _reference(route.body)}},
         }
     return operation

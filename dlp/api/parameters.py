@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from dlp.api.cursors import flow_cursor, verdict_cursor
+from dlp.api.cursors import flow_cursor, incident_cursor, verdict_cursor
 from dlp.api.problems import Problem
 
 MAX_ID = 2**63 - 1
@@ -98,7 +98,20 @@ class FlowParameters(Parameters):
     cursor: Annotated[int | None, BeforeValidator(flow_cursor.decode), _CURSOR] = None
 
 
-class VerdictParameters(Parameters):
+class _Span(Parameters):
+    """A stretch of time, both ends included."""
+
+    since: Time | None = None
+    until: Time | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ValueError("Expected since to be no later than until")
+        return self
+
+
+class VerdictParameters(_Span):
     """Of GET /verdicts."""
 
     workload: Name | None = None
@@ -109,22 +122,35 @@ class VerdictParameters(Parameters):
     severity: Label | None = None
     kind: Label | None = None
     flow: FlowId | None = None
-    since: Time | None = None
-    until: Time | None = None
     limit: Limit = 100
     cursor: Annotated[int | None, BeforeValidator(verdict_cursor.decode), _CURSOR] = None
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.since is not None and self.until is not None and self.since > self.until:
-            raise ValueError("Expected since to be no later than until")
-        return self
+
+class IncidentParameters(_Span):
+    """Of GET /incidents."""
+
+    workload: Name | None = None
+    kind: (
+        Literal["bypass", "tamper", "unguarded", "over_budget", "overload", "quarantine"] | None
+    ) = None
+    limit: Limit = 100
+    cursor: Annotated[int | None, BeforeValidator(incident_cursor.decode), _CURSOR] = None
 
 
 class EventParameters(Parameters):
-    """Of GET /events; the header Last-Event-ID, which a browser sends, prevails."""
+    """Of both event streams; the header Last-Event-ID, which a browser sends, prevails."""
 
     after: VerdictId | None = None
+
+
+class QuarantineBody(Parameters):
+    """Of POST /workloads/{name}/quarantine."""
+
+    reason: Annotated[Name, Field(description="for those who ask later why")]
+
+
+class ReleaseBody(Parameters):
+    """Of POST /workloads/{name}/release: empty."""
 
 
 class ReloadBody(Parameters):
@@ -176,7 +202,7 @@ def read_number(name: str, text: str) -> int:
 
 
 async def read_body(request: web.Request, model: type[P]) -> P:
-    """The checked JSON body of a request; no body reads as an empty object.
+    """The checked JSON body of a request; no body reads as an empty object, if it may be one.
 
     Raises:
         Problem: 415 for another content type or a compressed body, 400 for what does not fit.
@@ -185,8 +211,8 @@ async def read_body(request: web.Request, model: type[P]) -> P:
         raise Problem(415, "unsupported-media-type", "Expected a body without content encoding.")
     body = await request.read()
     if not body:
-        return model()
-    if request.content_type != "application/json":
+        body = b"{}"
+    elif request.content_type != "application/json":
         raise Problem(
             415,
             "unsupported-media-type",

@@ -10,12 +10,15 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from dlp.api import handlers, metrics, views
-from dlp.api.events import events
+from dlp.api.events import events, incident_events
 from dlp.api.parameters import (
     EventParameters,
     FlowParameters,
+    IncidentParameters,
     NoParameters,
     Parameters,
+    QuarantineBody,
+    ReleaseBody,
     ReloadBody,
     VerdictParameters,
     read_query,
@@ -24,6 +27,7 @@ from dlp.api.problems import Handler
 
 BASE = "/api/v1"
 OPENAPI = "/openapi.json"
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +35,11 @@ class Route:
     """One method of one path.
 
     Attributes:
-        path: below BASE; `{id}` is a path parameter.
+        path: below BASE; `{id}` and `{name}` are path parameters.
         handler: takes the request and its checked query.
         view: of a successful answer; None where it is no JSON object of ours.
         media: type of a successful answer.
+        needs_body: an empty body does not fit.
         numbered: `{id}` is a number, else a name.
         problems: statuses of its own, apart from those that every route may have.
     """
@@ -47,6 +52,7 @@ class Route:
     media: str = "application/json"
     parameters: type[Parameters] = NoParameters
     body: type[Parameters] | None = None
+    needs_body: bool = False
     numbered: bool = False
     problems: tuple[int, ...] = ()
 
@@ -58,6 +64,25 @@ ROUTES = (
         handler=handlers.workloads,
         summary="Workloads and the state of their enforcement",
         view=views.WorkloadList,
+    ),
+    Route(
+        path="/workloads/{name}/quarantine",
+        handler=handlers.quarantine,
+        summary="Cut a workload's egress until it is released",
+        view=views.Workload,
+        method="POST",
+        body=QuarantineBody,
+        needs_body=True,
+        problems=(404, 413, 415),
+    ),
+    Route(
+        path="/workloads/{name}/release",
+        handler=handlers.release,
+        summary="Let a quarantined workload send again",
+        view=views.Workload,
+        method="POST",
+        body=ReleaseBody,
+        problems=(404, 413, 415),
     ),
     Route(
         path="/flows",
@@ -82,10 +107,24 @@ ROUTES = (
         problems=(404,),
     ),
     Route(
+        path="/incidents",
+        handler=handlers.incidents,
+        summary="Stored incidents, newest first",
+        view=views.IncidentList,
+        parameters=IncidentParameters,
+    ),
+    Route(
+        path="/incidents/events",
+        handler=incident_events,
+        summary="Incidents as they begin, as server-sent events",
+        media=EVENT_STREAM,
+        parameters=EventParameters,
+    ),
+    Route(
         path="/events",
         handler=events,
         summary="Verdicts as they happen, as server-sent events",
-        media="text/event-stream",
+        media=EVENT_STREAM,
         parameters=EventParameters,
     ),
     Route(
@@ -130,7 +169,7 @@ def add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
     for route in routes:
         if route.method == "GET":
             # A stream has no head to speak of.
-            allow_head = route.handler is not events
+            allow_head = route.media != EVENT_STREAM
             app.router.add_get(BASE + route.path, _checked(route), allow_head=allow_head)
         else:
             app.router.add_route(route.method, BASE + route.path, _checked(route))

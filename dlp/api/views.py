@@ -36,6 +36,11 @@ ModeLabel = Annotated[Literal["enforce", "monitor"], BeforeValidator(_label)]
 StateLabel = Annotated[
     Literal["pending", "attaching", "enforced", "gone", "failed"], BeforeValidator(_label)
 ]
+GuardLabel = Annotated[Literal["guarded", "partial", "unguarded", "none"], BeforeValidator(_label)]
+IncidentLabel = Annotated[
+    Literal["bypass", "tamper", "unguarded", "over_budget", "overload", "quarantine"],
+    BeforeValidator(_label),
+]
 DecidedLabel = Annotated[Literal["kernel", "inspector"], BeforeValidator(_label)]
 Decimal64 = Annotated[str, BeforeValidator(_decimal)]
 
@@ -47,7 +52,7 @@ class View(BaseModel):
 
 
 class Health(View):
-    """`status` is ok, or degraded with the reasons in `problems`."""
+    """`status` is ok, or degraded with the reasons in `problems`; `warnings` do not degrade."""
 
     status: Text
     version: Text
@@ -61,6 +66,9 @@ class Health(View):
     events_lost: int
     inspector: Text
     problems: list[Text]
+    workloads_unguarded: int
+    workloads_quarantined: int
+    warnings: list[Text]
 
 
 class Workload(View):
@@ -75,6 +83,10 @@ class Workload(View):
     mode: ModeLabel
     error: Text
     unprotected_ms: float | None
+    guard: GuardLabel
+    unguarded: list[Text]
+    attach: Text
+    quarantined: bool
 
 
 class Endpoint(View):
@@ -140,8 +152,32 @@ class Verdict(View):
     detail: Text
 
 
+class Incident(View):
+    """A way around the enforcement that was tried, or a limit met; times as a verdict's.
+
+    What repeats is joined: `count` occurrences from `time` to `last`. Both ends are null where
+    no packet was seen.
+    """
+
+    id: int
+    time: float
+    last: float
+    kind: IncidentLabel
+    workload: Text
+    what: Text
+    count: int
+    device: Text
+    protocol: Text
+    source: Endpoint | None
+    destination: Endpoint | None
+    detail: Text
+
+
 class Signature(View):
-    """What is looked for, and where a match of it is decided."""
+    """What is looked for, and where a match of it is decided.
+
+    `leaves`: most bytes of a match that can have left in earlier segments when it is found.
+    """
 
     id: Text
     severity: Text
@@ -154,6 +190,7 @@ class Signature(View):
     regex: Text
     validator: Text
     shapes: list[int]
+    leaves: int | None
 
 
 class Counter(View):
@@ -165,10 +202,11 @@ class Counter(View):
 
 
 class Stats(View):
-    """Counters by reason, in total and by workload."""
+    """Counters by reason, in total and by workload; incidents by kind since the start."""
 
     total: list[Counter]
     workloads: dict[str, list[Counter]]
+    incidents: dict[str, int]
 
 
 class ReloadResult(View):
@@ -203,6 +241,12 @@ class VerdictList(List):
     """Verdicts, newest first."""
 
     items: list[Verdict]
+
+
+class IncidentList(List):
+    """Incidents, those that began last first."""
+
+    items: list[Incident]
 
 
 class SignatureList(List):

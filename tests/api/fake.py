@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 from typing import Any
 
+from dlp.errors import UsageError
 from dlp.model import (
     Action,
     Counter,
     DecidedBy,
     Endpoint,
     Flow,
+    Incident,
+    IncidentKind,
+    Protection,
     Stats,
     Verdict,
     Workload,
@@ -53,6 +57,23 @@ def make_verdict(number: int, **changes: Any) -> Verdict:
     return Verdict(**(values | changes))
 
 
+def make_incident(number: int, **changes: Any) -> Incident:
+    values: dict[str, Any] = {
+        "id": number,
+        "time": 1_700_000_000.0 + number,
+        "last": 1_700_000_005.0 + number,
+        "kind": IncidentKind.BYPASS,
+        "workload": "web",
+        "what": "no_token",
+        "count": 3,
+        "protocol": "tcp",
+        "source": HERE,
+        "destination": THERE,
+        "detail": "A packet came past the classifier.",
+    }
+    return Incident(**(values | changes))
+
+
 def make_flow(number: int, workload: str = "web") -> Flow:
     return Flow(
         id=number,
@@ -83,6 +104,9 @@ class FakeGateway:
     def __init__(self) -> None:
         self.failure: Exception | None = None
         self.stored = [make_verdict(number) for number in range(1, 6)]
+        self.incident_list = [make_incident(number) for number in range(1, 6)]
+        self.cut: dict[str, tuple[str, str]] = {}
+        self.released: list[tuple[str, str]] = []
         self.flow_list = [make_flow(2**64 - 1), make_flow(5), make_flow(9, "db")]
         self.queries: list[Any] = []
         self.reloads = 0
@@ -111,13 +135,23 @@ class FakeGateway:
             events_lost=3,
             inspector="running",
             problems=("db is pending",),
+            workloads_unguarded=1,
+            workloads_quarantined=1,
+            warnings=("web: quarantined",),
         )
 
     async def workloads(self) -> list[Workload]:
         self._asked()
         return [
             Workload(
-                name="web", state=WorkloadState.ENFORCED, key=2**64 - 1, inode=4, devices=("eth0",)
+                name="web",
+                state=WorkloadState.ENFORCED,
+                key=2**64 - 1,
+                inode=4,
+                devices=("eth0",),
+                guard=Protection.GUARDED,
+                attach="tcx",
+                quarantined="web" in self.cut,
             ),
             Workload(name="db\udcff", state=WorkloadState.PENDING),
         ]
@@ -129,7 +163,7 @@ class FakeGateway:
     async def stats(self) -> Stats:
         self._asked()
         counters = (Counter(reason="pass", packets=5, bytes=900),)
-        return Stats(total=counters, workloads={'we"b\n': counters})
+        return Stats(total=counters, workloads={'we"b\n': counters}, incidents={"bypass": 15})
 
     async def signatures(self) -> list[ImageSignature]:
         self._asked()
@@ -155,15 +189,37 @@ class FakeGateway:
         before = query.before_id or 2**63
         return [found for found in reversed(self.stored) if found.id < before][: query.limit]
 
+    async def incidents(self, query) -> list[Incident]:
+        self._asked()
+        self.queries.append(query)
+        before = query.before_id or 2**63
+        return [found for found in reversed(self.incident_list) if found.id < before][: query.limit]
+
+    async def quarantine(self, workload, *, reason, by) -> Workload:
+        self.cut[await self._known(workload)] = (reason, by)
+        return (await self.workloads())[0]
+
+    async def release(self, workload, *, by) -> Workload:
+        self.cut.pop(await self._known(workload), None)
+        self.released.append((workload, by))
+        return (await self.workloads())[0]
+
+    async def _known(self, workload):
+        self._asked()
+        if workload != "web":
+            raise UsageError("there is no such workload")
+        return workload
+
     async def reload(self) -> ReloadResult:
         self._asked()
         await self.reload_gate.wait()
         self.reloads += 1
         return ReloadResult(release=5, image="cd" * 32, signatures=31, policies=2, changed=True)
 
-    async def publish(self, *verdicts: Verdict) -> None:
+    async def publish(self, *found: Verdict | Incident) -> None:
         async with self.news:
-            self.stored += verdicts
+            self.stored += [one for one in found if isinstance(one, Verdict)]
+            self.incident_list += [one for one in found if isinstance(one, Incident)]
             self.news.notify_all()
 
     async def end(self) -> None:
@@ -171,30 +227,36 @@ class FakeGateway:
             self.ended = True
             self.news.notify_all()
 
+    def subscribe(self, *, after=None):
+        return self._follow(self.stored, after)
+
+    def subscribe_incidents(self, *, after=None):
+        return self._follow(self.incident_list, after)
+
     @contextlib.asynccontextmanager
-    async def subscribe(self, *, after=None):
+    async def _follow(self, stored, after):
         self._asked()
-        at = len(self.stored)
+        at = len(stored)
         if after is not None:
-            at = next((n for n, found in enumerate(self.stored) if found.id > after), at)
+            at = next((n for n, found in enumerate(stored) if found.id > after), at)
 
         def has_news():
-            return at < len(self.stored) or self.ended
+            return at < len(stored) or self.ended
 
-        async def verdicts():
+        async def items():
             nonlocal at
             while True:
                 async with self.news:
                     await self.news.wait_for(has_news)
                 if self.failure is not None:
                     raise self.failure
-                if at >= len(self.stored):
+                if at >= len(stored):
                     return
-                yield self.stored[at]
+                yield stored[at]
                 at += 1
 
         self.subscribers += 1
         try:
-            yield verdicts()
+            yield items()
         finally:
             self.subscribers -= 1

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from dlp.api.events import Backlog, Ended
-from tests.api.fake import make_verdict
+from tests.api.fake import make_incident, make_verdict
 
 
 async def read_event(stream):
@@ -51,6 +51,16 @@ async def test_replay(local, gateway, headers, query):
         found = [(await read_event(response.content))[0] for _ in range(3)]
 
     assert ["4", "5", "6"] == found
+
+
+async def test_incidents(local, gateway):
+    """A stream of their own, from an id on; verdicts do not come there."""
+    async with local.get("incidents/events", params={"after": "4"}) as response:
+        await gateway.publish(make_verdict(6), make_incident(6, what="unowned"))
+        events = [await read_event(response.content) for _ in range(2)]
+
+    assert [("5", "incident"), ("6", "incident")] == [event[:2] for event in events]
+    assert "unowned" == events[1][2]["what"]
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "1" * 30, "1\t2"])

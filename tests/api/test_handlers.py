@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from dlp.api.cursors import flow_cursor, verdict_cursor
+from dlp.api.cursors import flow_cursor, incident_cursor, verdict_cursor
 from dlp.errors import ConfigError, KernelError, PackError, Place, StoreError
+from dlp.model import IncidentKind
+from tests.api.fake import make_incident
 
 
 async def get(session, path, **query):
@@ -27,12 +30,24 @@ async def test_health(local):
     assert ["db is pending"] == health["problems"]
 
 
+async def test_health_warns(local):
+    """What does not degrade is told beside the problems."""
+    health = await get(local, "health")
+
+    assert (1, 1) == (health["workloads_unguarded"], health["workloads_quarantined"])
+    assert ["web: quarantined"] == health["warnings"]
+
+
 async def test_workloads(local):
     """Keys are decimal strings; a name that is no UTF-8 does not break the list."""
     page = await get(local, "workloads")
 
     assert ["18446744073709551615", "0"] == [item["key"] for item in page["items"]]
     assert ["enforced", "pending"] == [item["state"] for item in page["items"]]
+    assert ["guarded", "none"] == [item["guard"] for item in page["items"]]
+    assert [("tcx", False), ("", False)] == [
+        (item["attach"], item["quarantined"]) for item in page["items"]
+    ]
     assert "db\\udcff" == page["items"][1]["name"]
     assert page["next"] is None
 
@@ -107,6 +122,143 @@ async def test_no_such_verdict(local, expect_problem, number):
     """An id that is not there is a 404, not its neighbour."""
     async with local.get(f"verdicts/{number}") as response:
         await expect_problem(response, 404, "not-found")
+
+
+async def test_incident_pages(local):
+    """The cursor leads through all of them, newest first, and ends."""
+    found, cursor = [], {}
+    while True:
+        page = await get(local, "incidents", limit="2", **cursor)
+        found += [item["id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+
+    assert [5, 4, 3, 2, 1] == found
+
+
+async def test_incident_fields(local, gateway):
+    """An incident without a packet has no ends."""
+    gateway.incident_list.append(
+        make_incident(6, kind=IncidentKind.TAMPER, source=None, destination=None)
+    )
+    last, before = (await get(local, "incidents", limit="2"))["items"]
+
+    assert ("tamper", None, None) == (last["kind"], last["source"], last["destination"])
+    assert ("bypass", 3, {"address": "10.0.0.2", "port": 40000}) == (
+        before["kind"],
+        before["count"],
+        before["source"],
+    )
+
+
+async def test_incident_filters(local, gateway):
+    """Every filter reaches the gateway; times also as RFC 3339."""
+    await get(
+        local,
+        "incidents",
+        workload="web",
+        kind="over_budget",
+        since="1970-01-01T00:01:00Z",
+        until="61.5",
+        limit="7",
+        cursor=incident_cursor.encode(4),
+    )
+
+    query = gateway.queries[-1]
+    assert ("web", IncidentKind.OVER_BUDGET) == (query.workload, query.kind)
+    assert (60.0, 61.5, 7, 4) == (query.since, query.until, query.limit, query.before_id)
+
+
+async def test_cursor_of_another_list(local, expect_problem):
+    """A verdict's cursor leads nowhere among incidents."""
+    async with local.get("incidents", params={"cursor": verdict_cursor.encode(4)}) as response:
+        await expect_problem(response, 400, "invalid-parameter")
+
+
+@pytest.mark.parametrize("parameters", [{"kind": "levitation"}, {"since": "2", "until": "1"}])
+async def test_bad_incident_filters(local, gateway, expect_problem, parameters):
+    """What cannot be is refused, and the gateway is not asked."""
+    async with local.get("incidents", params=parameters) as response:
+        await expect_problem(response, 400, "invalid-parameter")
+
+    assert [] == gateway.queries
+
+
+async def test_quarantine(local, gateway):
+    """The workload is cut, with the reason and who asked; the answer shows it so."""
+    async with local.post("workloads/web/quarantine", json={"reason": "leak seen"}) as response:
+        workload = await response.json()
+
+    assert (200, "web", True) == (response.status, workload["name"], workload["quarantined"])
+    assert {"web": ("leak seen", f"local user {os.geteuid()}")} == gateway.cut
+
+
+async def test_release(local, gateway):
+    """And let go of, with no body or an empty one."""
+    gateway.cut["web"] = ("leak", "x")
+    async with local.post("workloads/web/release") as response:
+        workload = await response.json()
+
+    assert (200, False) == (response.status, workload["quarantined"])
+    assert [("web", f"local user {os.geteuid()}")] == gateway.released
+
+
+async def test_who_by_token(remote, operator, gateway):
+    """Over TCP it is the token's name."""
+    body = {"reason": "leak"}
+    async with remote.post("workloads/web/quarantine", json=body, headers=operator) as response:
+        assert 200 == response.status
+
+    assert {"web": ("leak", "token operator")} == gateway.cut
+
+
+@pytest.mark.parametrize("change", ["quarantine", "release"])
+async def test_viewer_cuts_nobody(remote, viewer, gateway, expect_problem, change):
+    """A viewer's token does not suffice."""
+    body = {"reason": "leak"} if change == "quarantine" else {}
+    async with remote.post(f"workloads/web/{change}", json=body, headers=viewer) as response:
+        await expect_problem(response, 403, "forbidden")
+
+    assert ({}, []) == (gateway.cut, gateway.released)
+
+
+@pytest.mark.parametrize("change", ["quarantine", "release"])
+async def test_no_such_workload(local, expect_problem, change):
+    """A name that is not listed is a 404 that does not repeat it."""
+    body = {"reason": "leak"} if change == "quarantine" else {}
+    async with local.post(f"workloads/nobody/{change}", json=body) as response:
+        problem = await expect_problem(response, 404, "not-found")
+
+    assert "nobody" not in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"reason": ""}, {"reason": "a\nb"}, {"reason": "x" * 256}, {"why": "leak"}, None]
+)
+async def test_quarantine_needs_a_reason(local, gateway, expect_problem, body):
+    """Without one that can be shown, nothing is cut."""
+    async with local.post("workloads/web/quarantine", json=body) as response:
+        await expect_problem(response, 400, "invalid-body")
+
+    assert {} == gateway.cut
+
+
+async def test_quarantine_without_a_body(local, gateway, expect_problem):
+    """An empty body names no reason either."""
+    async with local.post("workloads/web/quarantine") as response:
+        problem = await expect_problem(response, 400, "invalid-body")
+
+    assert "reason" in problem["detail"]
+    assert {} == gateway.cut
+
+
+async def test_quarantine_that_cannot_be_kept(local, gateway, expect_problem):
+    """A full disk is told: the workload would not stay cut."""
+    gateway.failure = StoreError("the disk is full", remedy="free space")
+    body = {"reason": "leak"}
+    async with local.post("workloads/web/quarantine", json=body) as response:
+        await expect_problem(response, 503, "unavailable")
 
 
 async def test_signatures(local, expect_problem):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from dlp.api.metrics import METRICS
+from dlp.model import IncidentKind
 
 
 async def test_metrics(local):
@@ -23,6 +24,18 @@ async def test_metrics(local):
     assert 'dlp_workload_bytes_total{workload="we\\"b\\n",reason="pass"} 900' in lines
     assert 'dlp_workloads{state="pending"} 1' in lines
     assert "dlp_healthy 0" in lines
+    assert 'dlp_incidents_total{kind="bypass"} 15' in lines
+    assert 'dlp_incidents_total{kind="tamper"} 0' in lines
+    assert "dlp_workloads_quarantined 1" in lines
+
+
+async def test_labels_are_bounded(local):
+    """Incidents are counted by kind, each of which is there: no name that others choose."""
+    async with local.get("metrics") as response:
+        text = await response.text()
+
+    labels = re.findall(r'^dlp_incidents_total\{kind="(\w+)"\}', text, re.MULTILINE)
+    assert list(IncidentKind) == labels
 
 
 async def test_every_metric_is_explained(local):

@@ -14,7 +14,7 @@ import dlp.signatures.image
 from dlp.api import views
 from dlp.api.app import all_routes, create_app
 from dlp.api.openapi import document
-from dlp.api.parameters import VerdictParameters
+from dlp.api.parameters import IncidentParameters, VerdictParameters
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ async def test_every_route(gateway, described):
     told = {(method, path) for path, methods in described["paths"].items() for method in methods}
 
     assert served == told
-    assert 12 == len(told)
+    assert 16 == len(told)
 
 
 def test_references(described):
@@ -95,6 +95,7 @@ def test_path_parameters(described):
         (views.Endpoint, dlp.model.Endpoint),
         (views.Flow, dlp.model.Flow),
         (views.Verdict, dlp.model.Verdict),
+        (views.Incident, dlp.model.Incident),
         (views.Signature, dlp.signatures.image.ImageSignature),
         (views.Counter, dlp.model.Counter),
         (views.Stats, dlp.model.Stats),
@@ -113,11 +114,28 @@ def test_fields(view, value):
         (views.Verdict, "decided", set(dlp.model.DecidedBy)),
         (views.Workload, "mode", set(dlp.model.Mode)),
         (views.Workload, "state", set(dlp.model.WorkloadState)),
+        (views.Workload, "guard", set(dlp.model.Protection)),
+        (views.Incident, "kind", set(dlp.model.IncidentKind)),
     ],
 )
 def test_labels(model, field, labels):
     """The labels in the schema are those of the enum."""
     assert labels == set(model.model_json_schema()["properties"][field]["enum"])
+
+
+def test_needed_body(described):
+    """A quarantine without a body does not fit, a reload does."""
+    paths = described["paths"]
+
+    assert paths["/api/v1/workloads/{name}/quarantine"]["post"]["requestBody"]["required"]
+    assert not paths["/api/v1/reload"]["post"]["requestBody"]["required"]
+
+
+def test_kind_filter():
+    """The filter of incidents takes every kind."""
+    schema = IncidentParameters.model_json_schema()["properties"]["kind"]["anyOf"][0]
+
+    assert set(dlp.model.IncidentKind) == set(schema["enum"])
 
 
 def test_action_filter():

@@ -103,6 +103,13 @@ def policy(
     )
 
 
+class Rises(dict[Reason, int]):
+    """Counters that rose, by how much; those that did not read as 0."""
+
+    def __missing__(self, key: Reason) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What became of a packet; `rises` are packet counters that rose."""
@@ -110,7 +117,12 @@ class Fate:
     passed: bool
     events: tuple[Event, ...]
     payloads: tuple[Payload, ...]
-    rises: dict[Reason, int]
+    rises: Rises
+
+
+def rises(before: dict[Reason, int], after: dict[Reason, int]) -> Rises:
+    """What rose between two readings of `Bench.packets`."""
+    return Rises({r: after[r] - before[r] for r in Reason if after[r] > before[r]})
 
 
 class Bench:
@@ -182,7 +194,7 @@ class Bench:
             passed,
             tuple(self.events),
             tuple(self.payloads),
-            {each: after[each] - before[each] for each in Reason if after[each] > before[each]},
+            rises(before, after),
         )
         self.events.clear()
         self.payloads.clear()

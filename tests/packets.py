@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR, IPOption_Timestamp
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
@@ -22,6 +25,7 @@ OURS6, THEIRS6 = "fd00::1", "2001:db8::7"
 ETHERTYPE_LLDP = 0x88CC
 ETHERTYPE_TEST = 0x88B5  # IEEE 802: local experiments
 PROTOCOL_TEST = 253  # RFC 3692: experiments
+_IDS = itertools.count(1000)
 
 
 def ethernet() -> Packet:
@@ -85,20 +89,56 @@ def chain(payload: bytes, *, port: int, headers: int) -> Packet:
     return packet / _udp(payload, port)
 
 
-def first_fragment6(payload: bytes, *, port: int) -> Packet:
-    return ip6() / IPv6ExtHdrFragment(id=7, offset=0, m=1) / _udp(payload, port)
+def udp_bytes(payload: bytes, *, port: int) -> bytes:
+    """A datagram's header and payload, as its fragments share them."""
+    return bytes(_udp(payload, port))
 
 
-def later_fragment6(payload: bytes) -> Packet:
-    return ip6() / IPv6ExtHdrFragment(nh=17, id=7, offset=100, m=0) / Raw(payload)
+def fragments(
+    body: bytes, cuts: Sequence[int], *, ident: int, family: int = 4, protocol: int = 17
+) -> list[Packet]:
+    """An IP payload in fragments; `cuts` are offsets in it, multiples of 8."""
+    bounds = [0, *cuts, len(body)]
+    return [
+        fragment(
+            body[low:high],
+            low,
+            ident=ident,
+            more=high < len(body),
+            family=family,
+            protocol=protocol,
+        )
+        for low, high in itertools.pairwise(bounds)
+    ]
 
 
-def first_fragment4(payload: bytes, *, port: int) -> Packet:
-    return ip4(flags="MF", id=7) / _udp(payload, port)
+def fragment(
+    piece: bytes, offset: int, *, ident: int, more: bool, family: int = 4, protocol: int = 17
+) -> Packet:
+    """One of them; `offset` in bytes."""
+    if family == 4:
+        flags = "MF" if more else 0
+        return ip4(flags=flags, frag=offset // 8, id=ident, proto=protocol) / Raw(piece)
+    header = IPv6ExtHdrFragment(nh=protocol, id=ident, offset=offset // 8, m=more)
+    return ip6() / header / Raw(piece)
 
 
-def later_fragment4(payload: bytes) -> Packet:
-    return ip4(frag=100, id=7, proto=17) / Raw(payload)
+def first_fragment(payload: bytes, *, port: int, family: int = 4) -> list[Packet]:
+    """The first of a datagram, with the payload whole in it; more would follow."""
+    whole = b"." * (-len(payload) % 8) + payload
+    body = udp_bytes(whole + b"." * 8, port=port)
+    return fragments(body, [len(body) - 8], ident=fragment_id(), family=family)[:1]
+
+
+def later_fragment(payload: bytes, *, port: int, family: int = 4) -> list[Packet]:
+    """A datagram with the payload whole in its second and last fragment."""
+    body = udp_bytes(b"x" * 24, port=port)
+    return fragments(body + payload, [len(body)], ident=fragment_id(), family=family)
+
+
+def fragment_id() -> int:
+    """Of a datagram that no other has."""
+    return next(_IDS)
 
 
 def gre(payload: bytes) -> Packet:

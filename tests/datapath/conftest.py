@@ -21,6 +21,7 @@ from dlp.policy import KernelPolicies, KernelPolicy, PolicyFlag, RuleRow
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
+from tests.kernelpath import Rises
 
 HMAC_KEY = b"bench"
 
@@ -49,7 +50,7 @@ class Sent:
     """
 
     passed: bool
-    rises: dict[Reason, int]
+    rises: Rises
     scanned: int
     events: tuple[Named, ...]
 
@@ -63,13 +64,6 @@ class Sent:
     @property
     def opaque(self) -> list[Named]:
         return [each for each in self.events if each.event.kind is EventKind.OPAQUE]
-
-
-class Rises(dict[Reason, int]):
-    """Reasons that did not rise read as 0."""
-
-    def __missing__(self, key: Reason) -> int:
-        return 0
 
 
 class Rig:

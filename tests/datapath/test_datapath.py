@@ -279,7 +279,9 @@ def test_flow_of_a_stream(bench, alpha):
     bench.post(pk.tcp(b"x" * 100, port=port, seq=1))
     bench.post(pk.tcp(b" " + value(ALPHA, 1), port=port, seq=101))
     ((key, flow),) = [
-        (key, flow) for key, flow in bench.datapath.flows(1 << 17) if key.source_port == port
+        (key, flow)
+        for key, flow in bench.datapath.flows(1 << 17)
+        if (key.netns, key.source_port) == (NETNS, port)
     ]
     bench.use(1)
     bench.drain()

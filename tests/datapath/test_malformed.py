@@ -53,6 +53,9 @@ DROPS = {
     Reason.MAP_FAILED,
     Reason.INSPECTOR_DOWN,
     Reason.TRAILER,
+    Reason.FRAGMENT_ORDER,
+    Reason.REWRITTEN,
+    Reason.FRAGMENT_REFUSED,
 }
 SHORTEST = 15  # BPF_PROG_TEST_RUN refuses what has no byte behind the Ethernet header,
 # and an IP header that is not whole. It does not look behind a VLAN tag, so all wear one.
@@ -92,8 +95,9 @@ def intact(rig) -> dict[str, bytes]:
         "routing": pk.routing(CARD, port=port),
         "destination options": pk.destination_options(CARD, port=port),
         "chain": pk.chain(CARD, port=port, headers=3),
-        "fragment6": pk.first_fragment6(CARD, port=port),
-        "fragment4": pk.later_fragment4(CARD),
+        "fragment6": pk.first_fragment(CARD, port=port, family=6)[0],
+        "fragment4": pk.first_fragment(CARD, port=port)[0],
+        "later fragment4": pk.later_fragment(CARD, port=port)[1],
         "gre": pk.gre(CARD),
         "sctp": pk.sctp(CARD, port=port),
     }

@@ -352,7 +352,11 @@ def test_exempt_bytes_are_counted(bench, images):
     bench.load(alpha, policy(alpha, destinations=(row(HOST, EXEMPT),)))
     port = bench.port()
     bench.send(pk.udp(b"12345678", port=port))
-    (flow,) = [flow for key, flow in bench.datapath.flows(1 << 16) if key.source_port == port]
+    (flow,) = [
+        flow
+        for key, flow in bench.datapath.flows(1 << 16)
+        if (key.netns, key.source_port) == (NETNS, port)
+    ]
 
     assert (0, 8) == (flow.inspected, flow.missed)
 

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dlp import __version__
-from dlp.cli import doctor, gateway, observe, policy_file, signatures, tokens
+from dlp.cli import doctor, gateway, observe, policy_file, signatures, simulate, tokens
 from dlp.errors import DlpError
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def _root(
     """Stops confidential data at the egress of every container, in the kernel."""
 
 
-for part in (gateway, policy_file, signatures, observe, tokens, doctor):
+for part in (gateway, policy_file, signatures, observe, tokens, simulate, doctor):
     part.register(app)
 
 

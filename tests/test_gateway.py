@@ -17,7 +17,7 @@ from dlp.workloads.netns import names
 from tests.gatewaylab import DROP, ROOT, Host, Mounts
 from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, require_root, until
 
-pytest_plugins = ["tests.netlab_fixture"]
+pytest_plugins = ["tests.cgrouplab", "tests.netlab_fixture"]
 pytestmark = pytest.mark.netns
 
 OWN = r"""
@@ -655,6 +655,35 @@ def test_detach(host, web):
     assert [] == [name for name in host.inside("/run/dlp") if name.endswith(".json")]
     assert web.leaks()
     assert "detached: 0 classifiers taken off\n" == host.dlp("detach").stdout
+
+
+def test_gated_cgroup(host, lab, cgroups):
+    """A container waits until it is enforced, with the gateway and without; detach ends it."""
+    pair, late = lab.pair(), lab.pair("late")
+    host.write(netns=(pair.inner,))
+    text = host.config.read_text()
+    gated = text.replace("workloads: {", f"workloads: {{gate: [{cgroups.path}], ")
+    host.config.write_text(gated)
+    with host.ready() as gateway:
+        until(lambda: host.inside("/sys/fs/bpf/dlp/links"))
+        child = cgroups.sender("a", pair.inner)
+        until(child.sends)
+        assert pair.datagram(b"harmless")
+        gateway.stop()
+
+    beside = cgroups.sender("b", late.inner)
+    assert [True, False] == [child.sends(), beside.sends()]
+    host.config.write_text(gated.replace(pair.inner, f"{pair.inner}, {late.inner}"))
+    with host.ready() as gateway:
+        until(beside.sends)
+        assert all(child.sends() for _ in range(20))
+        total = {row["reason"]: row["packets"] for row in gateway.api("/stats")["total"]}
+        assert total["gated"]
+        gateway.stop()
+    third = cgroups.sender("c", late.inner)
+    assert not third.sends()
+    assert not host.dlp("detach").returncode
+    assert third.sends()
 
 
 def test_detach_under_a_running_gateway(host, web):

@@ -27,6 +27,7 @@ PAGE = 1000
 MAX_EVENT = 1 << 20
 
 _START = "start it with `dlp run --config FILE`, or name its socket or URL with --api"
+_STREAMS = {"verdicts": ("events", "verdict"), "incidents": ("incidents/events", "incident")}
 _URL = re.compile(r"https?://[^\s/?#]+/?")
 
 Api = Annotated[
@@ -60,10 +61,15 @@ class Client:
     token: str = field(default="", repr=False)
 
     async def ask(
-        self, path: str, query: Mapping[str, object] | None = None, *, method: str = "GET"
+        self,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        *,
+        method: str = "GET",
+        body: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
-        """The JSON object that a path below /api/v1/ answers with."""
-        async with self._request(method, path, query, timeout_s=TIMEOUT_S) as response:
+        """The JSON object that a path below /api/v1/ answers with; `body` is sent as JSON."""
+        async with self._request(method, path, query, timeout_s=TIMEOUT_S, body=body) as response:
             return _object((await response.read()).decode("utf-8", "replace"))
 
     async def pages(
@@ -82,19 +88,22 @@ class Client:
                 break
         return found[:limit]
 
-    async def events(self, *, after: int | None = None) -> AsyncIterator[dict[str, Any]]:
-        """Verdicts as they are stored, first those after the id `after`.
+    async def events(
+        self, of: str = "verdicts", *, after: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """`verdicts` as they are stored or `incidents` as they begin, first those after an id.
 
         Goes on by itself where the gateway cut off a reader that paused for long; ends with
         ApiError when the gateway does.
         """
+        path, wanted = _STREAMS[of]
         while True:
             headers = {"Accept": "text/event-stream"}
             if after is not None:
                 headers["Last-Event-ID"] = str(after)
-            async with self._request("GET", "events", None, headers=headers) as response:
+            async with self._request("GET", path, None, headers=headers) as response:
                 async for kind, event in _sse(response.content):
-                    if kind == "verdict":
+                    if kind == wanted:
                         yield event
                         after = event.get("id", after)
                     elif kind == "closed" and event.get("reason") == "slow":
@@ -116,6 +125,7 @@ class Client:
         *,
         timeout_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         import aiohttp  # noqa: PLC0415 - 0.2 s that other commands need not wait for
 
@@ -142,6 +152,7 @@ class Client:
                     base + PREFIX + path,
                     params=parameters,
                     headers=sent,
+                    json=body,
                     # A token must not follow to where an answer points.
                     allow_redirects=False,
                 ) as response,
@@ -166,13 +177,14 @@ def ask(
     query: Mapping[str, object] | None = None,
     *,
     method: str = "GET",
+    body: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """As Client.ask, for a command that asks once; the answer is an object.
 
     Raises:
         ApiError: as Client.
     """
-    return wait_for(Client(api, token).ask(path, query, method=method))
+    return wait_for(Client(api, token).ask(path, query, method=method, body=body))
 
 
 def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:

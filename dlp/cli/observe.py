@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dlp.cli import verdicts
+from dlp.cli import incidents, verdicts
 from dlp.cli.client import Api, Client, Token, ask, items, wait_for
 from dlp.cli.output import Json, examples, print_json, print_table, printable
 
@@ -16,7 +16,19 @@ _Workload = Annotated[
 _Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
 _All = Annotated[bool, typer.Option("--all", help="Also counters that are zero.")]
 
-WORKLOADS = ("name", "state", "mode", "policies", "devices", "unprotected_ms", "error")
+WORKLOADS = (
+    "name",
+    "state",
+    "mode",
+    "policies",
+    "devices",
+    "guard",
+    "unguarded",
+    "attach",
+    "quarantined",
+    "unprotected_ms",
+    "error",
+)
 FLOWS = (
     "workload",
     "protocol",
@@ -41,27 +53,30 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples("dlp flows --workload web --limit 20"))(flows)
     app.command(epilog=examples("dlp stats", "dlp stats --workload web --json"))(stats)
     verdicts.register(app)
+    incidents.register(app)
 
 
 def status(*, api: Api = "", token: Token = "", json: Json = False) -> None:
     """Tell whether the gateway works.
 
-    The exit code is 1 if it is degraded.
+    The exit code is 1 if it is degraded; warnings do not change it.
     """
     health = ask(api, token, "health")
     if json:
         print_json(health)
     else:
-        shown = {key: value for key, value in health.items() if key != "problems"}
+        shown = {key: value for key, value in health.items() if key not in {"problems", "warnings"}}
         print_table(("", ""), list(shown.items()), empty="no answer")
         for problem in health.get("problems") or ():
             typer.echo(f"problem: {printable(problem)}")
+        for warning in health.get("warnings") or ():
+            typer.echo(f"warning: {printable(warning)}")
     if health.get("status") != "ok":
         raise typer.Exit(1)
 
 
 def workloads(*, api: Api = "", token: Token = "", json: Json = False) -> None:
-    """List workloads and whether each is enforced."""
+    """List workloads, whether each is enforced, guarded, or in quarantine."""
     found = items(ask(api, token, "workloads"))
     if json:
         print_json(found)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import typer
 
-from dlp.cli.client import Api, Client, Token, items, wait_for
-from dlp.cli.output import (
-    Json,
-    clock,
-    examples,
-    print_json,
-    print_json_line,
-    print_table,
-    printable,
-)
+from dlp.cli.client import Api, Client, Token, wait_for
+from dlp.cli.follow import follow_stored, print_stream
+from dlp.cli.output import Json, clock, examples, print_json, print_table
 from dlp.errors import UsageError
 
 COLUMNS = (
@@ -47,7 +39,7 @@ _Signature = Annotated[
 ]
 _Action = Annotated[
     str | None,
-    typer.Option("--action", help="allow, alert, mirror or drop.", metavar="ACTION"),
+    typer.Option("--action", help="allow, alert, mirror, hold or drop.", metavar="ACTION"),
 ]
 _Since = Annotated[
     str | None,
@@ -94,7 +86,7 @@ def verdicts(
     }
     client = Client(api, token)
     if follow:
-        wait_for(_follow(client, query, limit=limit, json=json))
+        wait_for(follow_stored(client, "verdicts", query, _row, limit=limit, json=json))
         return
     found = wait_for(client.pages("verdicts", query, limit))
     if json:
@@ -105,7 +97,7 @@ def verdicts(
 
 def events(*, api: Api = "", token: Token = "", json: Json = False) -> None:
     """Print verdicts as they come."""
-    wait_for(_print(Client(api, token).events(), {}, json=json))
+    wait_for(print_stream(Client(api, token).events(), {}, _row, json=json))
 
 
 def moment(text: str, now: float) -> float:
@@ -129,42 +121,6 @@ def endpoint(value: Mapping[str, Any]) -> str:
     """`address:port`, an IPv6 address in brackets."""
     address, port = str(value.get("address", "")), value.get("port")
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-async def _follow(client: Client, query: Mapping[str, object], *, limit: int, json: bool) -> None:
-    """The last stored verdicts, then what is stored after them: none twice, none missing."""
-    newest = items(await client.ask("verdicts", {"limit": 1}))
-    last = int(newest[0].get("id", 0)) if newest else 0
-    stored = [
-        entry
-        for entry in await client.pages("verdicts", query, limit)
-        if entry.get("id", 0) <= last
-    ]
-    for entry in reversed(stored):
-        _print_one(entry, json=json)
-    await _print(client.events(after=last), query, json=json)
-
-
-async def _print(
-    stream: AsyncIterator[dict[str, Any]], query: Mapping[str, object], *, json: bool
-) -> None:
-    async for entry in stream:
-        if _wanted(entry, query):
-            _print_one(entry, json=json)
-
-
-def _wanted(entry: Mapping[str, Any], query: Mapping[str, object]) -> bool:
-    return all(
-        value is None or name == "since" or fnmatchcase(str(entry.get(name)), str(value))
-        for name, value in query.items()
-    )
-
-
-def _print_one(entry: dict[str, Any], *, json: bool) -> None:
-    if json:
-        print_json_line(entry)
-    else:
-        typer.echo("  ".join(printable(cell) for cell in _row(entry)))
 
 
 def _row(entry: Mapping[str, Any]) -> list[object]:

@@ -15,6 +15,7 @@ def test_status(dlp, api):
     assert 1 == result.code
     assert "problem: db is pending" in result.out
     assert "degraded" in result.out
+    assert "warning: web: quarantined" in result.out
 
 
 def test_status_json(dlp, api):
@@ -40,6 +41,8 @@ def test_workloads(dlp, api):
     out = dlp("workloads", "--api", api.socket).out
     assert "enforced" in out
     assert "pending" in out
+    assert "guarded" in out
+    assert "tcx" in out
 
 
 def test_no_workloads(dlp, api, monkeypatch):
@@ -101,7 +104,8 @@ def test_stats(dlp, api, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["status", "workloads", "flows", "stats", "verdicts", "events", "reload"]
+    "command",
+    ["status", "workloads", "flows", "stats", "verdicts", "events", "incidents", "reload"],
 )
 def test_nobody_there(dlp, tmp_path, command):
     """Without a gateway each says so in one line and ends with the code of ApiError."""

@@ -27,7 +27,14 @@ from dlp.datapath import abi, events, libbpf, loader, objects, source
 from dlp.datapath.libbpf import Map, RingBuffer, TestRun
 from dlp.datapath.objects import CACHE, KernelObject
 from dlp.datapath.pins import BPFFS, MAPS, RUN, Layout, Manifest, ensure_bpffs
-from dlp.datapath.tables import Tables, bloom_shift, constants, element_types, hmac_blocks
+from dlp.datapath.tables import (
+    Tables,
+    bloom_shift,
+    constants,
+    element_types,
+    hmac_blocks,
+    rule_id,
+)
 from dlp.errors import KernelError
 from dlp.policy import KernelPolicies
 from dlp.resources import bpf_dir
@@ -305,6 +312,19 @@ class Datapath:
             flow = table.lookup(key)
             if flow is not None:
                 yield key, flow
+
+    def distinct(
+        self, flow: int, policy: str, rule_index: int, digests: Iterable[bytes] = ()
+    ) -> int:
+        """How many distinct values a rule has met in a flow: the kernel's, and `digests`.
+
+        Digests are HMAC-SHA-256 as in events; the kernel tells values apart by the first 8 bytes.
+        """
+        seen, rule = self.tables["seen"], rule_id(policy, rule_index)
+        known = seen.lookup(abi.SeenKeyStruct(flow, 0, rule))
+        values = {int.from_bytes(digest[:8], sys.byteorder) | 1 for digest in digests}
+        others = (seen.lookup(abi.SeenKeyStruct(flow, value, rule)) for value in values)
+        return (0 if known is None else known.value) + sum(one is None for one in others)
 
     def on_held(self, take: Callable[[events.Payload], None]) -> RingBuffer:
         """As `on_payload`, for flows that wait for `clear` or `block`."""

@@ -153,7 +153,7 @@ class Tables:
                         action=row.action,
                         index=row.rule_index,
                         threshold=row.threshold,
-                        id=zlib.crc32(f"{policy.name}\0{row.rule_index}".encode()),
+                        id=rule_id(policy.name, row.rule_index),
                     ),
                 )
             for digest in policy.exceptions:
@@ -166,6 +166,11 @@ class Tables:
         for key in list(anchors.keys()):
             if key.value >> 32 == generation:
                 anchors.delete(key)
+
+
+def rule_id(policy: str, rule_index: int) -> int:
+    """The number under which distinct values of a rule are counted, across releases."""
+    return zlib.crc32(f"{policy}\0{rule_index}".encode())
 
 
 def bloom_shift(image: KernelImage) -> int:

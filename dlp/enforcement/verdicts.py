@@ -79,6 +79,8 @@ class Translator:
         name_of: name of a workload by its key.
         cgroup_of: path of a cgroup by its id.
         past: releases of earlier processes, whose events may still come.
+        distinct: how many distinct values a rule (policy, index) has met in a flow, by the
+            kernel's count and these digests; by default the digests alone count.
     """
 
     def __init__(
@@ -86,8 +88,10 @@ class Translator:
         name_of: Callable[[int], str],
         cgroup_of: Callable[[int], str] = lambda _: "",
         past: Iterable[ReleaseNames] = (),
+        distinct: Callable[[int, str, int, Iterable[bytes]], int] | None = None,
     ) -> None:
         self._name_of = name_of
+        self._distinct = distinct or (lambda _flow, _policy, _rule, digests: len(set(digests)))
         self._cgroup_of = cgroup_of
         self._names = {names.number: names for names in past}
         self._releases: OrderedDict[int, Release] = OrderedDict()
@@ -194,11 +198,15 @@ class Translator:
         """What is known of a mirrored flow; None if it is forgotten."""
         return self._flows.get(flow)
 
-    def from_finding(self, finding: Finding) -> Verdict | None:
+    def from_finding(self, finding: Finding, left: int | None = None) -> Verdict | None:
         """The verdict on a match that the inspector confirmed.
 
         None where no rule of the policy names the signature, or one allows it, or its value
-        was found in the flow before.
+        was found in the flow before; of a held flow, where the kernel decides it alone. What
+        is to be held is dropped, once it is found.
+
+        Args:
+            left: of a held flow, the stream offset up to which bytes may have left.
         """
         flow = self._flows.get(finding.flow)
         release = self._releases.get(flow.release) if flow else None
@@ -211,16 +219,26 @@ class Translator:
         # The rule is looked up in the flow's own release: its policy is numbered there.
         number = release.index_of(known.id)
         row = release.policies.action_for(flow.policy, number) if number is not None else None
-        if row is None or row.action is Action.ALLOW:
+        by_kernel = left is not None and known.decided is DecidedBy.KERNEL
+        if row is None or row.action is Action.ALLOW or (by_kernel and row.action != Action.HOLD):
             return None
         excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
         values = flow.values.setdefault(_EXCEPTED if excepted else row.rule_index, set())
-        if finding.digest in values:
+        again = finding.digest in values
+        if again and left is None:
             return None
         if len(values) < _VALUES:
             values.add(finding.digest)
-        below = not excepted and len(values) < row.threshold
+        policy = release.policies.names[flow.policy]
+        count = len(values)
+        if not excepted and count < row.threshold:
+            count = self._distinct(finding.flow, policy, row.rule_index, values)
+        below = not excepted and count < row.threshold
         passed = excepted or below
+        if passed and (again or by_kernel):
+            return None  # told before, by the kernel in the latter case
+        action = Action.DROP if row.action is Action.HOLD else row.action
+        gone = finding.offset + finding.length if left is None else left
         return Verdict(
             time=time.time(),
             kind="match",
@@ -232,9 +250,9 @@ class Translator:
             destination=_destination(flow.packet),
             signature=known.id,
             severity=known.severity,
-            policy=release.policies.names[flow.policy],
+            policy=policy,
             rule=row.rule_index,
-            action=Action.ALLOW if passed else row.action,
+            action=Action.ALLOW if passed else action,
             mode=release.policies.mode(flow.policy),
             enforced=release.policies.mode(flow.policy) is Mode.ENFORCE and not passed,
             decided=DecidedBy.INSPECTOR,
@@ -242,9 +260,9 @@ class Translator:
             digest=finding.digest.hex(),
             offset=finding.offset,
             length=finding.length,
-            sent_before=finding.length,
-            let_out=finding.offset + finding.length,
-            count=0 if excepted else len(values),
+            sent_before=min(max(gone - finding.offset, 0), finding.length),
+            let_out=gone,
+            count=0 if excepted else count,
             release=release.number,
             detail="exception" if excepted else "below threshold" if below else "",
         )

@@ -414,3 +414,67 @@ def test_flows_are_bounded(translator, monkeypatch):
 
     assert translator.from_finding(FINDING) is None
     assert translator.from_finding(dataclasses.replace(FINDING, flow=11)) is not None
+
+
+# -- findings in held flows -------------------------------------------------------------------
+
+HOLD = DROP.replace("drop", "hold")
+
+
+def holding(policy_set, card_image, text=HOLD, **options):
+    """Release 1 with that policy, and a held flow."""
+    made = Translator({KEY: "web"}.__getitem__, **options)
+    made.add(Release(1, card_image, policy_set(text)))
+    made.saw(PAYLOAD)
+    return made
+
+
+@pytest.mark.parametrize(("left", "sent"), [(0, 0), (50, 0), (53, 3), (66, 16), (900, 16)])
+def test_held_finding(policy_set, card_image, left, sent):
+    """What is held is dropped once it is found; of the match has left what lay before the hold."""
+    verdict = holding(policy_set, card_image).from_finding(FINDING, left)
+
+    assert (Action.DROP, True, DecidedBy.INSPECTOR) == (
+        verdict.action,
+        verdict.enforced,
+        verdict.decided,
+    )
+    assert (sent, left) == (verdict.sent_before, verdict.let_out)
+
+
+def test_finding_of_a_hold_rule_in_a_flow_that_is_not_held(policy_set, card_image):
+    """Where nothing could be held, the flow is blocked after the match."""
+    verdict = holding(policy_set, card_image).from_finding(FINDING)
+
+    assert (Action.DROP, 16) == (verdict.action, verdict.sent_before)
+
+
+def test_repeated_finding_in_a_held_flow(policy_set, card_image):
+    """It is about bytes that have not left: the second time counts as the first."""
+    translator = holding(policy_set, card_image)
+    first, second = (translator.from_finding(FINDING, 50) for _ in range(2))
+
+    assert (Action.DROP, Action.DROP) == (first.action, second.action)
+
+
+def test_what_the_kernel_decides_in_a_held_flow(policy_set, card_image):
+    """Of its own signatures the kernel has told whatever is not to be held."""
+    assert holding(policy_set, card_image, DROP).from_finding(FINDING, 50) is None
+
+
+def test_values_that_the_kernel_counted(policy_set, card_image):
+    """The inspector sees held segments only: values of earlier ones are the kernel's count."""
+    text = HOLD.replace("hold}", "hold, threshold: {count: 3}}")
+    asked = []
+
+    def distinct(flow, policy, rule, digests):
+        asked.append((flow, policy, rule, sorted(digests)))
+        return 1 + len(asked)
+
+    translator = holding(policy_set, card_image, text, distinct=distinct)
+    second = translator.from_finding(FINDING, 50)
+    third = translator.from_finding(FINDING, 50)
+
+    assert second is None
+    assert (Action.DROP, 3) == (third.action, third.count)
+    assert [(9, "default", 0, [FINDING.digest])] * 2 == asked

@@ -22,6 +22,9 @@ class Kernel:
     def block_key(self, key, signature, seconds) -> None:
         self.asked.append(("block_key", bytes(key), signature, seconds))
 
+    def clear(self, flow, to, *, keep) -> None:
+        self.asked.append(("clear", flow, to, keep))
+
     def forget_word(self, flow) -> None:
         self.asked.append(("forget", flow))
 
@@ -67,3 +70,34 @@ def test_sweep():
 
     assert 2 == early
     assert [("forget", 1)] == kernel.asked[2:]
+
+
+def test_clear_is_forgotten_sooner():
+    """A word on what is held is taken over within seconds; the newest counts."""
+    kernel, now = Kernel(), [0.0]
+    words = Words(kernel, lambda: now[0])
+    words.clear(1, 100, keep=True)
+    now[0] = 20.0
+    words.clear(1, 200, keep=False)
+    now[0] = 40.0
+    words.sweep()
+    early = kernel.asked[:]
+    now[0] = 51.0
+    words.sweep()
+    words.sweep()
+
+    assert [("clear", 1, 100, True), ("clear", 1, 200, False)] == early
+    assert [("forget", 1)] == kernel.asked[2:]
+
+
+def test_a_block_stands():
+    """Neither a later word nor the end of an earlier one undoes a block."""
+    kernel, now = Kernel(), [0.0]
+    words = Words(kernel, lambda: now[0])
+    words.clear(1, 100, keep=False)
+    words.block(1, 3, None)
+    words.clear(1, 200, keep=False)
+    now[0] = 60.0
+    words.sweep()
+
+    assert [("clear", 1, 100, False), ("block", 1, 3)] == kernel.asked

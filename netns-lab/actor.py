@@ -131,6 +131,8 @@ class Actor:
         elif step.drain is not None:
             if self._remote.started:
                 await self._remote.drain(step.drain)
+        elif step.renew_device:
+            self._session.topology.renew_device(self.scenario.workload)
         elif step.gateway == "start" and self.scenario.phase is Phase.BEFORE:
             self.at_gateway_start.set()
             await self.gateway_started.wait()

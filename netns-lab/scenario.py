@@ -113,7 +113,8 @@ class Step(Model):
 
     `lose`: for so many seconds the sink's machine drops data segments of this scenario.
     `policy`: changes to the policy file, by policy name; null puts the original back; a string
-    replaces the file's text.
+    replaces the file's text. `renew_device`: the host gives the workload a new device, without
+    addresses.
     """
 
     send: Send | None = None
@@ -124,6 +125,7 @@ class Step(Model):
     drain: float | None = None
     policy: dict[str, dict[str, Any]] | str | None = None
     gateway: Literal["kill", "start", "stop", "reload", "reload-refused"] | None = None
+    renew_device: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Step:

@@ -162,6 +162,16 @@ class Topology:
         for name in layout.workloads:
             self.cgroup_of(name).mkdir(parents=True)
 
+    def renew_device(self, workload: str) -> None:
+        """Give a workload that has lost its device a new one, down and without addresses.
+
+        Raises:
+            LabError: it still has one.
+        """
+        port = self.layout.workload(workload).port
+        _ip([_link(self.layout, workload)])
+        _ip([f"link set {port} master {BRIDGE} up"], netns=self.layout.host)
+
     def down(self) -> None:
         """Remove all of the layout's prefix and end the processes in its cgroups; never raises."""
         self._end_processes()
@@ -279,13 +289,17 @@ def _ip(lines: list[str], *, netns: str = "", keep_going: bool = False) -> None:
         raise LabError(f"ip refused to build the lab: {done.stderr.strip()}")
 
 
+def _link(layout: Layout, workload: str) -> str:
+    machine = layout.workload(workload)
+    return (
+        f"link add name {CONTAINER_DEVICE} netns {machine.netns} type veth"
+        f" peer name {machine.port} netns {layout.host}"
+    )
+
+
 def _links(layout: Layout) -> Iterator[str]:
     for name in layout.workloads:
-        machine = layout.workload(name)
-        yield (
-            f"link add name {CONTAINER_DEVICE} netns {machine.netns} type veth"
-            f" peer name {machine.port} netns {layout.host}"
-        )
+        yield _link(layout, name)
     yield (
         f"link add name {CONTAINER_DEVICE} netns {layout.internet} type veth"
         f" peer name uplink netns {layout.host}"

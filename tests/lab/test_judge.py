@@ -1,6 +1,13 @@
 import pytest
-from judge import Outcome, arrival_problems, flow_problems, summary, verdict_problems
-from scenario import Expect
+from judge import (
+    Outcome,
+    arrival_problems,
+    attack_problems,
+    flow_problems,
+    summary,
+    verdict_problems,
+)
+from scenario import Expect, Scenario
 
 DROP = {"signature": "pci.card.visa", "action": "drop", "enforced": True, "sent_before": 8}
 ALERT = {"signature": "pci.card.visa", "action": "alert", "enforced": False, "sent_before": 0}
@@ -106,3 +113,72 @@ def test_summary_counts_alike():
     assert "2 x drop pci.card.visa, alert pci.card.visa (not enforced)" == summary(
         [DROP, DROP, ALERT]
     )
+
+
+def attacked(**fields):
+    return Scenario.model_validate(
+        {
+            "name": "a",
+            "title": "t",
+            "secrets": {"card": "visa", "marker": {"kind": "marker", "must_arrive": True}},
+            "steps": [{"attack": {"script": "urgent"}}],
+            "expect": {"arrives": "none", "incidents": [{"kind": "bypass"}]},
+        }
+        | fields
+    )
+
+
+def outcome(*, sink=("marker",), wire=(), honest=(b"abc",)):
+    return Outcome(
+        complete={"sink": set(sink), "wire": set(wire), "bridge": set()},
+        honest_sent=[b"abc"],
+        honest_arrived=list(honest),
+        incidents=[{"kind": "bypass", "what": "no_token"}],
+    )
+
+
+def problems(found, *, with_gateway=True, **fields):
+    return attack_problems(attacked(**fields), found, with_gateway=with_gateway)
+
+
+def test_attack_stopped():
+    """Nothing forbidden anywhere, what is due there, honest traffic whole: as expected."""
+
+    assert [] == problems(outcome())
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        outcome(sink=("marker", "card")),
+        outcome(wire=("card",)),
+        outcome(sink=()),
+        outcome(honest=(b"ab",)),
+        outcome(honest=()),
+    ],
+)
+def test_attack_that_hurts(found):
+    """A complete value anywhere, or clean traffic that is missing, is a failure."""
+
+    assert 1 == len(problems(found))
+
+
+def test_attack_without_its_incident():
+    """An incident that is due and missing is a failure."""
+
+    found = outcome()
+    found.incidents = [{"kind": "tamper"}]
+
+    assert ["no incident with {'kind': 'bypass'}"] == problems(found)
+
+
+def test_control_must_leak_at_the_receiver():
+    """Without a gateway the value must reach the receiver that the row names."""
+
+    leaked = outcome(sink=("marker", "card"))
+    on_wire = outcome(wire=("card",))
+    receiver = {"expect": {"arrives": "none", "receiver": "wire"}}
+
+    assert [] == problems(leaked, with_gateway=False)
+    assert 1 == len(problems(on_wire, with_gateway=False))
+    assert [] == problems(on_wire, with_gateway=False, **receiver)

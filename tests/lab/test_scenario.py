@@ -1,6 +1,8 @@
+from typing import get_args
+
 import pytest
 from planted import KINDS
-from scenario import Phase, ScenarioError, all_planted, load
+from scenario import ATTACKS, Kind, Phase, ScenarioError, all_planted, load
 
 SHORT = """
 - name: {name}
@@ -66,13 +68,38 @@ def test_the_demo_covers_what_it_promises():
 
     assert 28 <= len(scenarios)
     assert {4, 6} == {scenario.family for scenario in scenarios}
-    assert {"tcp", "http", "tls", "fastopen", "udp", "dns", "icmp", "raw"} == {
-        scenario.sink for scenario in scenarios
-    }
+    assert {scenario.sink for scenario in scenarios} == set(get_args(Kind))
     assert set(Phase) == {scenario.phase for scenario in scenarios}
     assert {"web", "web/sandbox", "billing", "batch", "audit"} == {
-        scenario.workload for scenario in scenarios
+        scenario.workload for scenario in scenarios if not scenario.own_workload
     }
+
+
+def test_the_attacks_cover_what_they_promise():
+    """Each script is used, with each set of capabilities; each attack has its own workload."""
+
+    attacks = [scenario for scenario in load() if scenario.attacks]
+    scripts = {path.stem for path in ATTACKS.glob("*.py") if "\ndef main(" in path.read_text()}
+    workloads = [scenario.workload for scenario in attacks]
+
+    assert scripts == {attack.script for item in attacks for attack in item.attacks}
+    assert {"none", "docker", "net_admin"} == {
+        attack.caps for item in attacks for attack in item.attacks
+    }
+    assert len(workloads) == len(set(workloads))
+    assert all(scenario.expect.arrives == "none" for scenario in attacks)
+    assert all(scenario.forbidden for scenario in attacks)
+
+
+def test_an_attack_needs_its_script(tmp_path):
+    """A row that names no script is a mistake, found before anything runs."""
+
+    text = SHORT.format(name="short", payload="${card}")
+    text = text.replace("send: {payload", "attack: {script: nothing, args: {payload")
+    (tmp_path / "a.yaml").write_text(text.replace('"}}]', '"}}}]'))
+
+    with pytest.raises(ScenarioError, match=r"nothing\.py"):
+        load(tmp_path)
 
 
 def test_no_two_secrets_are_alike():

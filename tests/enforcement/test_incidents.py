@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from dlp.enforcement import incidents as module
+from dlp.enforcement import losses, verdicts
 from dlp.enforcement.incidents import IncidentRecorder
 from dlp.errors import StoreError
 from dlp.model import IncidentKind
 from dlp.service import IncidentQuery
+from dlp.store import incidents as store_module
 from dlp.store.verdicts import VerdictStore
 from tests.enforcement.test_recorder import Log, running, take
 from tests.store.test_incidents import make
+
+DOCS = (Path(__file__).parents[2] / "docs" / "incidents.md").read_text()
 
 
 @pytest.fixture
@@ -115,3 +122,34 @@ async def test_flush_with_nothing(store):
     """There is nothing to wait for."""
     async with running(IncidentRecorder(store, Log())) as recorder:
         await recorder.flush()
+
+
+# -- the documentation ------------------------------------------------------------------------
+
+
+def cells(heading: str, column: int = 0) -> set[str]:
+    """Names in backticks in a column of the table below a heading of docs/incidents.md."""
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", DOCS, re.DOTALL | re.MULTILINE)[1]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row[column])}
+
+
+def test_every_kind_is_told():
+    """Each kind is explained, and no other."""
+
+    assert set(IncidentKind) == cells("Kinds")
+
+
+def test_causes_are_told():
+    """What kernel events and counters become is explained under the name that it has."""
+    reasons = {reason.label for reason in (*verdicts._WAYS_AROUND, *losses._OVERLOADS)}
+
+    assert reasons | {"no_token", "operator", "escalated", "released"} <= cells("Causes")
+
+
+def test_bounds_are_told():
+    """The figures of the text are those of the code."""
+
+    assert f"{store_module.ROWS:,} rows are kept" in DOCS
+    assert (10.0, 8) == (store_module.JOIN_S, module._PROTOCOLS)
+    assert "ten seconds" in DOCS

@@ -94,8 +94,8 @@ static __always_inline int load_chunk(struct __sk_buff *skb, struct scratch *s, 
  * Whether what was sent before comes again with other bytes, as far as the flow's tail
  * goes: what follows was scanned behind that tail, and the receiver may keep either.
  */
-static __always_inline int is_rewritten(struct __sk_buff *skb, struct scratch *s,
-					struct buffer *buf)
+static __always_inline int refuses_rewritten(struct __sk_buff *skb, struct scratch *s,
+					     struct buffer *buf)
 {
 	struct dlp_flow *flow = flow_of_packet(skb, s);
 	u64 at = (u64)PAYLOAD + s->back - DLP_TAIL - s->loaded;
@@ -116,7 +116,7 @@ static __always_inline int is_rewritten(struct __sk_buff *skb, struct scratch *s
 		s->index_key |= differs;
 	}
 	BARRIER();
-	return s->index_key != 0;
+	return s->index_key && refuses(s, flow, DLP_R_REWRITTEN);
 }
 
 /* The program for one stride; a constant, so that each is compiled to straight code. */
@@ -141,7 +141,7 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	}
 	if (load_chunk(skb, s, buf))
 		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
-	if (s->back && is_rewritten(skb, s, buf))
+	if (s->back && refuses_rewritten(skb, s, buf))
 		return drop_segment(skb, s, DLP_R_REWRITTEN);
 
 	/* Looked up anew, the verifier's states of the ways to here are one: half the work. */

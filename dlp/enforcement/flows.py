@@ -5,13 +5,28 @@ The row of a flow with a TCP socket is a copy, up to a quarter of a second old.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+
 from dlp.datapath import abi
+from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import packet_of, protocol_name
 from dlp.model import (
     Endpoint,
     Flow,
     Opaque,
 )
+
+_ALL = 1 << 20  # more than the kernel's table holds
+
+
+def flows_of(
+    datapath: Datapath, name_of: Callable[[int], str], policies: tuple[str, ...]
+) -> Iterator[Flow]:
+    """All flows that the kernel has a row of; names of workloads by key, of policies by number."""
+    now = time.monotonic_ns()
+    for key, flow in datapath.flows(_ALL):
+        yield flow_of(key, flow, name_of(key.netns), policies, now)
 
 
 def flow_of(

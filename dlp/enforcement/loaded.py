@@ -9,6 +9,8 @@ from pathlib import Path
 import structlog
 
 from dlp.config import Config, load, with_netns
+from dlp.inspector.messages import Rule
+from dlp.model import DecidedBy
 from dlp.policy import PolicySet, held_signatures
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
@@ -35,6 +37,23 @@ def prepare(path: Path, netns: Iterable[str] = ()) -> Loaded:
     ids = [one.id for pack in packs for one in pack.signatures]
     image = compile_packs(packs, held=held_signatures(config, ids))
     return Loaded(config, image, PolicySet(config, ids))
+
+
+def matcher_rules(image: KernelImage) -> list[Rule]:
+    """What the matcher process looks for: the signatures that the kernel cannot decide."""
+    return [
+        Rule(
+            index=index,
+            id=one.id,
+            regex=one.regex,
+            validator=one.validator,
+            normalise=one.normalise,
+            mask_head=one.mask_head,
+            mask_tail=one.mask_tail,
+        )
+        for index, one in enumerate(image.signatures)
+        if one.decided is DecidedBy.INSPECTOR
+    ]
 
 
 def warn_of_late_keys(old: Config, new: Config) -> None:

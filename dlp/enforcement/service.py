@@ -3,6 +3,7 @@
     events, payload ─► translator ─► recorders ─► store ─► subscribers
                     │             └► responses: sockets killed, workloads cut
                     └► matcher process ─► translator
+    held payload ─► hold lane ─► words to the kernel, findings ─► translator
 
 Enforcement does not depend on it: it may end, be killed and be started anew.
 """
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 import structlog
 
@@ -24,31 +26,29 @@ from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import Event, Payload
 from dlp.enforcement import names as release_names
 from dlp.enforcement.controller import Controller, Rules
-from dlp.enforcement.flows import flow_of
+from dlp.enforcement.flows import flows_of
 from dlp.enforcement.gate import Gatekeeper
 from dlp.enforcement.health import health_of
+from dlp.enforcement.holding import HoldLane
 from dlp.enforcement.incidents import IncidentRecorder
 from dlp.enforcement.isolation import Isolation
 from dlp.enforcement.keys import slot_of
 from dlp.enforcement.kill import Killer
-from dlp.enforcement.loaded import Loaded, prepare, warn_of_late_keys
+from dlp.enforcement.loaded import Loaded, matcher_rules, prepare, warn_of_late_keys
 from dlp.enforcement.losses import Losses, sample
 from dlp.enforcement.quarantine import Quarantine
 from dlp.enforcement.recorder import VerdictRecorder
 from dlp.enforcement.responses import Responses
+from dlp.enforcement.stats import stats_of
 from dlp.enforcement.verdicts import Release, Translator
 from dlp.enforcement.words import Words
 from dlp.errors import DlpError
 from dlp.inspector.client import MatcherProcess
 from dlp.inspector.messages import Finding, Record
-from dlp.inspector.messages import Rule as MatcherRule
 from dlp.model import (
     Action,
-    Counter,
-    DecidedBy,
     Flow,
     Incident,
-    IncidentKind,
     Stats,
     Verdict,
     Workload,
@@ -96,7 +96,9 @@ class GatewayService:
         # Numbers go on where the last process stopped, so that events never name another set.
         past = release_names.read()
         self._release = max([datapath.settings.release, *(names.number for names in past)])
-        self._translator = Translator(self._controller.name_of, self._controller.cgroup_path, past)
+        self._translator = Translator(
+            self._controller.name_of, self._controller.cgroup_path, past, datapath.distinct
+        )
         self._words = Words(datapath)
         self._quarantine = Quarantine(loaded.config.state_dir)
         self._killer = Killer(self._controller.within, self._log)
@@ -114,11 +116,19 @@ class GatewayService:
         self._next_expiry: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._matcher = MatcherProcess(
-            self._matcher_rules(),
+            matcher_rules(self._loaded.image),
             key=key,
             on_finding=self._on_finding,
             on_missed=self._on_missed,
             release=self._release + 1,
+            log=self._log,
+        )
+        self._holds = HoldLane(
+            loaded,
+            self._words,
+            key=key,
+            release=self._release + 1,
+            on_finding=self._on_held_finding,
             log=self._log,
         )
 
@@ -134,6 +144,8 @@ class GatewayService:
         payload = self._datapath.on_payload(self._on_payload)
         self._loop.add_reader(events.fileno(), events.consume)
         self._loop.add_reader(payload.fileno(), payload.consume)
+        held = self._datapath.on_held(self._on_held)
+        self._loop.add_reader(held.fileno(), held.consume)
         work = (
             self._recorder.run,
             self._incidents.run,
@@ -146,9 +158,11 @@ class GatewayService:
         )
         self._tasks = [group.create_task(each()) for each in work]
         await self._matcher.start(group)
+        await self._holds.start(group)
         self._datapath.beat()
         self._tasks.append(group.create_task(self._beat()))
         # What was queued while nobody read.
+        held.consume()
         events.consume()
         payload.consume()
 
@@ -159,6 +173,7 @@ class GatewayService:
         """End the process's part; enforcement stays on."""
         # What came in is told to its end; then the work stops, then what it works on goes.
         await self._matcher.stop()
+        await self._holds.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await self._recorder.flush()
@@ -176,7 +191,7 @@ class GatewayService:
             self._loaded,
             release=self._release,
             uptime_s=time.monotonic() - self._started,
-            matcher_alive=self._matcher.alive,
+            matcher_alive=self._matcher.alive and self._holds.alive,
             events_lost=self._total(abi.Reason.EVENT_LOST),
             verdicts_lost=self._recorder.lost,
             incidents_lost=self._incidents.lost,
@@ -191,47 +206,16 @@ class GatewayService:
         ]
 
     async def flows(self, *, workload: str | None = None, limit: int = 1000) -> list[Flow]:
-        now = time.monotonic_ns()
-        names_of = self._loaded.policies.names
-        found: list[Flow] = []
-        for key, flow in self._datapath.flows(1 << 20):
-            name = self._controller.name_of(key.netns)
-            if workload is not None and name != workload:
-                continue
-            found.append(flow_of(key, flow, name, names_of, now))
-            if len(found) >= limit:
-                break
-        return found
+        found = flows_of(self._datapath, self._controller.name_of, self._loaded.policies.names)
+        wanted = (flow for flow in found if workload in {None, flow.workload})
+        return list(islice(wanted, limit))
 
     async def stats(self) -> Stats:
-        by_workload = {
-            name: self._datapath.counters(slot_of(key))
-            for name, key in self._controller.keys().items()
-        }
-        # Row 0 is no workload's: what a gate drops is counted there.
-        every = [*by_workload.values(), self._datapath.counters(0)]
-        total = [
-            Counter(
-                reason=reason.label,
-                packets=sum(rows[reason][0] for rows in every),
-                bytes=sum(rows[reason][1] for rows in every),
-            )
-            for reason in abi.Reason
-        ]
-        missed = self._matcher.counts.missed
-        total.append(
-            Counter(reason="inspector_missed", packets=self._inspector_missed, bytes=missed)
-        )
-        return Stats(
-            total=tuple(total),
-            workloads={
-                name: tuple(
-                    Counter(reason=reason.label, packets=packets, bytes=size)
-                    for reason, (packets, size) in rows.items()
-                )
-                for name, rows in by_workload.items()
-            },
-            incidents={kind.value: self._incidents.counts[kind] for kind in IncidentKind},
+        return stats_of(
+            self._datapath,
+            self._controller.keys(),
+            inspector_missed=(self._inspector_missed, self._matcher.counts.missed),
+            incidents=self._incidents.counts,
         )
 
     async def signatures(self) -> list[ImageSignature]:
@@ -260,7 +244,7 @@ class GatewayService:
         changed = loaded.config != self._loaded.config or loaded.image != self._loaded.image
         before, self._loaded = self._loaded, loaded
         try:
-            await self._matcher.replace(self._matcher_rules(), self._release + 1)
+            await self._matcher.replace(matcher_rules(self._loaded.image), self._release + 1)
             self._make_live()
         except DlpError:
             self._loaded = before
@@ -307,21 +291,6 @@ class GatewayService:
             cgroup_level=loaded.config.cgroup_level,
             bindings=self._controller.bindings(loaded.policies),
         )
-
-    def _matcher_rules(self) -> list[MatcherRule]:
-        return [
-            MatcherRule(
-                index=index,
-                id=one.id,
-                regex=one.regex,
-                validator=one.validator,
-                normalise=one.normalise,
-                mask_head=one.mask_head,
-                mask_tail=one.mask_tail,
-            )
-            for index, one in enumerate(self._loaded.image.signatures)
-            if one.decided is DecidedBy.INSPECTOR
-        ]
 
     def _total(self, reason: abi.Reason) -> int:
         return sum(

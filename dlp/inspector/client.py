@@ -135,6 +135,8 @@ class MatcherProcess:
     async def replace(self, rules: Iterable[Rule], release: int) -> None:
         """Make other rules live, in order with the records; flows keep their windows.
 
+        Before `start` they are those that it will start with.
+
         Raises:
             PackError: a rule was refused; the release before stays.
             DlpError: a replacement is under way, or the process ended meanwhile.
@@ -142,6 +144,9 @@ class MatcherProcess:
         if self._offered is not None or self._stopping:
             raise DlpError("a release is being taken over already", remedy="try again")
         offer = Release(release, tuple(rules))
+        if self._supervisor is None or self._supervisor.done():
+            self._release, self._known = offer, {release: _indices(offer)}
+            return
         self._known[release] = _indices(offer)
         old = [number for number in self._known if number not in {release, self._release.number}]
         for number in old[: max(0, len(self._known) - _RELEASES)]:

@@ -243,8 +243,11 @@ class GatewayService:
         warn_of_late_keys(self._loaded.config, loaded.config)
         changed = loaded.config != self._loaded.config or loaded.image != self._loaded.image
         before, self._loaded = self._loaded, loaded
+        # Findings of these rules can come before the kernel has them.
+        self._translator.add(Release(self._release + 1, loaded.image, loaded.policies))
         try:
             await self._matcher.replace(matcher_rules(self._loaded.image), self._release + 1)
+            await self._holds.replace(loaded, self._release + 1)
             self._make_live()
         except DlpError:
             self._loaded = before
@@ -291,6 +294,7 @@ class GatewayService:
             cgroup_level=loaded.config.cgroup_level,
             bindings=self._controller.bindings(loaded.policies),
         )
+        self._holds.live(self._release)
 
     def _total(self, reason: abi.Reason) -> int:
         return sum(
@@ -303,6 +307,8 @@ class GatewayService:
         incident = self._translator.incident_from_event(event)
         if event.kind is abi.EventKind.BYPASS:
             self._losses.told(event.packet.netns)
+        elif event.kind is abi.EventKind.HOLD_TIMEOUT:
+            self._holds.keeper.timed_out(event.flow)
         if incident is not None:
             self._incidents.add(incident)
         if verdict is not None:
@@ -315,14 +321,24 @@ class GatewayService:
             Record(flow=payload.flow, offset=payload.offset, data=payload.data, final=payload.final)
         )
 
-    def _on_finding(self, finding: Finding) -> None:
-        verdict = self._translator.from_finding(finding)
+    def _on_held(self, payload: Payload) -> None:
+        self._translator.saw(payload)
+        self._holds.take(payload)
+
+    def _on_held_finding(self, finding: Finding) -> None:
+        self._on_finding(finding, self._holds.keeper.left(finding.flow))
+
+    def _on_finding(self, finding: Finding, left: int | None = None) -> None:
+        verdict = self._translator.from_finding(finding, left)
         if verdict is None:
             return
         mirrored = self._translator.mirrored(verdict.flow)
         if verdict.action is Action.DROP and verdict.enforced:
             self._words.block(verdict.flow, finding.signature, mirrored.key if mirrored else None)
-            verdict = replace(verdict, detail="blocked after the match had left")
+            self._holds.keeper.blocked(verdict.flow)
+            gone = verdict.sent_before == verdict.length
+            detail = "blocked after the match had left" if gone else "blocked while it was held"
+            verdict = replace(verdict, detail=detail)
         self._recorder.add(verdict)
         if mirrored is not None:
             self._responses.to_finding(mirrored.packet, verdict)
@@ -368,3 +384,4 @@ class GatewayService:
             if time.monotonic() - swept > _SWEEP_S:
                 swept = time.monotonic()
                 self._words.sweep()
+                self._holds.keeper.sweep()

@@ -15,6 +15,7 @@ from attacks.target import Target, refused
 
 TABLE, MARK = "99", "0x99"
 LONG = 700  # bytes that tell the first half from the rest
+PAUSE = 0.3  # seconds between the bytes of the second half
 
 
 def main(target: Target) -> None:
@@ -25,6 +26,8 @@ def main(target: Target) -> None:
     run("ip", "link", "set", "tun9", "up")
     run("ip", "route", "replace", "default", "dev", "tun9", "table", TABLE)
     run("ip", "rule", "add", "fwmark", MARK, "lookup", TABLE)
+    way_out = ("ip", "route", "replace", "default", "via", target.gateways[4])
+    run(*way_out, "dev", target.device, "rto_min", "5s")  # sent again late, the window stays open
     rule = ["OUTPUT", "-p", "tcp", "--dport", str(target.port)]
     rule += ["-m", "length", "--length", f"{LONG}:900", "-j", "MARK", "--set-mark", MARK]
     made = target.tcp()
@@ -34,14 +37,13 @@ def main(target: Target) -> None:
         run("iptables", "-w", "-t", "mangle", "-A", *rule)
         with refused():
             made.sendall(first)
-            end = time.monotonic() + float(target.args.get("seconds", 5))
-            while time.monotonic() < end:
-                made.sendall(second)
-                second = b" "
-                time.sleep(0.5)
+            for place in range(len(second)):
+                time.sleep(PAUSE)
+                made.sendall(second[place : place + 1])
         run("iptables", "-w", "-t", "mangle", "-D", *rule)
-        drained(made, 6)
+        drained(made, 8)
     finally:
         give_up(made)
+        run(*way_out, "dev", target.device)
         run("ip", "rule", "del", "fwmark", MARK, check=False)
         run("ip", "link", "del", "tun9", check=False)

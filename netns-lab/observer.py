@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ from planted import Planted
 from recorder import Arrival
 from scenario import Scenario
 from session import Session
-from topology import LabError
 from views import FrameWatch
 from wire import BRIDGE_WIRE, WIRE
 
@@ -65,8 +63,7 @@ class Observer:
             flows = await gateway.items("flows", workload=workload)
             outcome.flows = [item for item in flows if belongs(item, actor, started)]
         if scenario.own_workload:
-            with contextlib.suppress(LabError):  # until the API has them
-                outcome.incidents = await gateway.items("incidents", workload=workload)
+            outcome.incidents = await gateway.items("incidents", workload=workload)
         now = await self.counters(actor)
         outcome.counted = {reason: count - before.get(reason, 0) for reason, count in now.items()}
         return outcome

@@ -19,7 +19,7 @@ from typing import Any, cast
 from recorder import Recorder, Stream
 from tap import Tap
 from topology import inside
-from wire import BRIDGE_WIRE, WIRE, Wire
+from wire import BRIDGE_WIRE, BUFFER, SO_RCVBUFFORCE, WIRE, Wire
 
 CHUNK = 1 << 20
 BACKLOG = 128
@@ -165,6 +165,7 @@ async def listen(sink: dict[str, Any], recorder: Recorder, tls: ssl.SSLContext |
         return
     if kind in DATAGRAMS:
         taker = socket.socket(family, socket.SOCK_DGRAM, UDPLITE if kind == "udplite" else 0)
+        taker.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         taker.bind((address, port))
         await loop.create_datagram_endpoint(lambda: DATAGRAMS[kind](name, recorder), sock=taker)
         return

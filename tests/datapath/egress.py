@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 from dlp.datapath import libbpf
 from dlp.datapath.abi import WORKLOADS, DeviceFlag, Reason
+from dlp.datapath.events import Event
 from dlp.datapath.pins import BPFFS
 from tests.kernelpath import NETNS, Bench, Rises, rises
 from tests.netlab import DEVICE, PATIENCE, PORT, SINK4, SINK6, Pair, sh, socket_in, until
@@ -109,3 +110,39 @@ def settled(sender: socket.socket, *, patience: float = PATIENCE) -> bool:
 def cookie(of: socket.socket) -> int:
     """The kernel's number of a socket."""
     return int.from_bytes(of.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), "little")
+
+
+def told(bench: Bench) -> list[Event]:
+    """Events since the last time."""
+    bench.read()
+    found = list(bench.events)
+    bench.drain()
+    return found
+
+
+def arrives(stream: bytearray, expected: bytes) -> bool:
+    """Whether exactly that comes: the sink reads in a thread of its own."""
+    until(lambda: len(stream) >= len(expected))
+    return stream == expected
+
+
+@contextlib.contextmanager
+def connection(pair: Pair, family: int = 4) -> Iterator[tuple[socket.socket, bytearray]]:
+    """A connection and where its bytes arrive."""
+    streams = len(pair.tcp.streams)
+    with contextlib.closing(pair.connect(family)) as made:
+        until(lambda: len(pair.tcp.streams) > streams)
+        yield made, pair.tcp.streams[streams]
+
+
+def blocked(bench: Bench, sender: socket.socket) -> bool:
+    """Whether a further byte of a connection is refused as a blocked flow's."""
+    before = bench.packets()[Reason.FLOW_BLOCKED]
+    with contextlib.suppress(OSError):
+        sender.send(b"more")
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        if bench.packets()[Reason.FLOW_BLOCKED] > before:
+            return True
+        time.sleep(0.005)
+    return False

@@ -25,7 +25,7 @@ from dlp.datapath import abi
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import Event, Payload
 from dlp.enforcement import names as release_names
-from dlp.enforcement.controller import Controller, Rules
+from dlp.enforcement.controller import Controller
 from dlp.enforcement.flows import flows_of
 from dlp.enforcement.gate import Gatekeeper
 from dlp.enforcement.health import health_of
@@ -39,6 +39,7 @@ from dlp.enforcement.losses import Losses, sample
 from dlp.enforcement.quarantine import Quarantine
 from dlp.enforcement.recorder import VerdictRecorder
 from dlp.enforcement.responses import Responses
+from dlp.enforcement.rules import Rules
 from dlp.enforcement.stats import stats_of
 from dlp.enforcement.verdicts import Release, Translator
 from dlp.enforcement.words import Words
@@ -52,6 +53,7 @@ from dlp.model import (
     Stats,
     Verdict,
     Workload,
+    WorkloadState,
 )
 from dlp.service import Health, IncidentQuery, ReloadResult, VerdictQuery
 from dlp.signatures.image import ImageSignature
@@ -85,7 +87,7 @@ class GatewayService:
         self._incidents = IncidentRecorder(store.incidents, self._log)
         self._controller = Controller(
             datapath,
-            Rules(loaded.config.workloads.netns, loaded.policies),
+            Rules.of(loaded.config, loaded.policies),
             log=self._log,
             on_change=self._on_change,
             on_incident=self._on_incident,
@@ -236,7 +238,8 @@ class GatewayService:
         return await self._workload(workload)
 
     async def _workload(self, name: str) -> Workload:
-        return next(one for one in await self.workloads() if one.name == name)
+        gone = Workload(name=name, state=WorkloadState.GONE)  # released, and not listed any more
+        return next((one for one in await self.workloads() if one.name == name), gone)
 
     async def reload(self) -> ReloadResult:
         loaded = await asyncio.to_thread(prepare, self._loaded.config.file, self._netns)
@@ -252,7 +255,7 @@ class GatewayService:
         except DlpError:
             self._loaded = before
             raise
-        await self._controller.apply(Rules(loaded.config.workloads.netns, loaded.policies))
+        await self._controller.apply(Rules.of(loaded.config, loaded.policies))
         self._gate.apply(loaded.config.workloads)
         self._log.info("configuration reloaded", release=self._release)
         return ReloadResult(
@@ -307,6 +310,7 @@ class GatewayService:
         incident = self._translator.incident_from_event(event)
         if event.kind is abi.EventKind.BYPASS:
             self._losses.told(event.packet.netns)
+            self._controller.look_again(event.packet.netns)
         elif event.kind is abi.EventKind.HOLD_TIMEOUT:
             self._holds.keeper.timed_out(event.flow)
         if incident is not None:
@@ -360,11 +364,7 @@ class GatewayService:
         await self._gate.run()
 
     def _set_cut(self, workload: str, *, on: bool) -> None:
-        key = self._controller.keys().get(workload)
-        if key is None:
-            return
-        flag, none = abi.GuardFlag.QUARANTINED, abi.GuardFlag(0)
-        self._datapath.set_guard_flags(slot_of(key), flag if on else none, none if on else flag)
+        self._controller.quarantine(workload, on=on)
 
     async def _beat(self) -> None:
         swept = time.monotonic()
@@ -381,6 +381,7 @@ class GatewayService:
                     self._log.error("policies not renewed", reason=str(error))
             for incident in self._losses.since_last(self._controller.keys()):
                 self._incidents.add(incident)
+            self._words.expire()
             if time.monotonic() - swept > _SWEEP_S:
                 swept = time.monotonic()
                 self._words.sweep()

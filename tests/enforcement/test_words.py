@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from ctypes import c_uint64
+
 from dlp.datapath import abi
+from dlp.enforcement import words as module
 from dlp.enforcement.words import BLOCK_S, Words, is_cookie
 
 COOKIE = 4711
@@ -10,11 +14,28 @@ DATAGRAM = 1 << 63 | 5
 KEY = abi.FlowKeyStruct(netns=7 << 16 | 1, source_port=40000, destination_port=53, protocol=17)
 
 
+class Table:
+    """A map of the kernel's, by the bytes of its keys."""
+
+    def __init__(self, rows=()) -> None:
+        self.rows = {bytes(key): (key, value) for key, value in rows}
+
+    def keys(self):
+        yield from [key for key, _ in list(self.rows.values())]
+
+    def lookup(self, key):
+        return self.rows.get(bytes(key), (None, None))[1]
+
+    def delete(self, key) -> None:
+        del self.rows[bytes(key)]
+
+
 class Kernel:
     """What was asked of the datapath."""
 
-    def __init__(self) -> None:
+    def __init__(self, **tables) -> None:
         self.asked: list[tuple] = []
+        self.tables = {name: Table() for name in ("words", "blocked", "flows")} | tables
 
     def block(self, flow, signature) -> None:
         self.asked.append(("block", flow, signature))
@@ -55,21 +76,81 @@ def test_key_that_is_not_known():
     assert [("block", DATAGRAM, 3)] == kernel.asked
 
 
+def flow(number: int, state: abi.FlowState = abi.FlowState.BLOCKED):
+    return KEY, abi.FlowStruct(id=number, state=state)
+
+
 def test_sweep():
-    """Words are forgotten when the kernel has long taken note, and not before."""
-    kernel, now = Kernel(), [0.0]
-    words = Words(kernel, lambda: now[0])
-    words.block(1, 0, None)
-    now[0] = 200.0
-    words.block(2, 0, None)
-    words.sweep()
-    early = len(kernel.asked)
-    now[0] = 301.0
+    """A block is forgotten once the flow's own row says it."""
+    kernel = Kernel(flows=Table([flow(1)]))
+    words = Words(kernel)
+    words.block(1, 0, bytes(KEY))
     words.sweep()
     words.sweep()
 
-    assert 2 == early
-    assert [("forget", 1)] == kernel.asked[2:]
+    assert [("forget", 1)] == kernel.asked[1:]
+
+
+def test_block_of_a_flow_that_is_silent():
+    """However long it sends nothing, the block waits for its next packet."""
+    kernel, now = Kernel(flows=Table([flow(1, abi.FlowState.OPEN)])), [0.0]
+    words = Words(kernel, lambda: now[0])
+    words.block(1, 0, bytes(KEY))
+    words.block(2, 0, bytes(KEY))  # the row under its key is another flow's
+    words.block(3, 0, None)
+    now[0] = 100_000.0
+    words.sweep()
+
+    assert ["block"] * 3 == [what for what, *_ in kernel.asked]
+
+
+def test_blocks_are_bounded(monkeypatch):
+    """The oldest go where the kernel's table would be full."""
+    monkeypatch.setattr(module, "BLOCKS", 2)
+    kernel = Kernel()
+    words = Words(kernel)
+    for number in (1, 2, 3):
+        words.block(number, 0, None)
+
+    assert [("block", 1, 0), ("block", 2, 0), ("forget", 1), ("block", 3, 0)] == kernel.asked
+
+
+def test_words_of_an_earlier_process():
+    """Its blocks stand, and what it cleared is forgotten in time."""
+    kernel = Kernel(
+        words=Table(
+            [
+                (c_uint64(1), abi.WordStruct(0, 3, 1)),
+                (c_uint64(2), abi.WordStruct(100, 0, 0)),
+            ]
+        )
+    )
+    now = [0.0]
+    words = Words(kernel, lambda: now[0])
+    words.clear(1, 50, keep=False)
+    now[0] = 31.0
+    words.sweep()
+
+    assert [("forget", 2)] == kernel.asked
+
+
+def test_expire(monkeypatch):
+    """Blocks by 5-tuple go when their time is over, however many there are; others stay."""
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    past, future = time.monotonic_ns() - 1, time.monotonic_ns() + 10**12
+    rows = [
+        (
+            abi.FlowKeyStruct(netns=1, source_port=port),
+            abi.BlockStruct(future if port % 4 == 0 else past, 0, 0),
+        )
+        for port in range(10)
+    ]
+    table = Table(rows)
+    words = Words(Kernel(blocked=table))
+    for _ in range(12):
+        words.expire()
+
+    assert [0, 4, 8] == [key.source_port for key, _ in table.rows.values()]
 
 
 def test_clear_is_forgotten_sooner():

@@ -12,6 +12,7 @@ from dlp.datapath.abi import EventFlag, EventKind, FlowFlag, FlowState, Reason
 from dlp.model import Action
 from tests import packets as pk
 from tests.datapath.egress import Egress, arrives, blocked, connection, cookie, settled, told
+from tests.datapath.egress_fixture import STRICT
 from tests.kernelpath import ALPHA, NETNS, policy, value
 from tests.netlab import PORT, SINK4, WORKLOAD4, sh, socket_in, until
 
@@ -21,9 +22,7 @@ pytestmark = pytest.mark.kernel
 SECRET = value(ALPHA, 5)
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 _RESET = struct.pack("ii", 1, 0)
-_TCP_REPAIR, _REPAIR_QUEUE, _QUEUE_SEQ = 19, 20, 21
 _FASTOPEN_SYSCTL = "net.ipv4.tcp_fastopen=1543"  # both sides, no cookie, all listeners
-_MPTCP = 262
 
 
 @pytest.fixture(autouse=True)

@@ -95,8 +95,11 @@ class Actor:
                 async with asyncio.TaskGroup() as attacks:
                     await self._steps(attacks)
                 over.set()
-        except* LabError as errors:
-            raise LabError("; ".join(str(error) for error in _leaves(errors))) from None
+        except BaseExceptionGroup as group:
+            own = group.subgroup(LabError)
+            if own is None:
+                raise
+            raise LabError("; ".join(str(error) for error in _leaves(own))) from None
 
     async def _steps(self, background: asyncio.TaskGroup | None) -> None:
         try:

@@ -1,7 +1,7 @@
 """A flood of matches that are only told of, to hide one that is held.
 
-Eight processes send values of the row's second secret as fast as they can; beside them the first
-is sent, whole and in halves.
+Processes send the row's second secret as fast as they can, each time as a new flow; beside them the
+first is sent, whole and in halves.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ def flooder(target: Target) -> int:
         return child
     noise = list(target.secrets.values())[1].encode()
     end, number = time.monotonic() + SECONDS, 0
-    with socket.socket(target.af, socket.SOCK_DGRAM) as out:
-        while time.monotonic() < end:
-            number += 1
-            with refused():
-                out.sendto(b"%d: %s \n" % (number, noise), (target.address, target.port))
+    while time.monotonic() < end:
+        number += 1
+        with socket.socket(target.af, socket.SOCK_DGRAM) as out, refused():
+            out.sendto(b"%d: %s \n" % (number, noise), (target.address, target.port))
     os._exit(0)

@@ -113,10 +113,12 @@ static __always_inline int begins_stream(struct __sk_buff *skb, const struct scr
 
 #define LISTED_NS 250000000ULL
 
-/* Readers see the table of flows only: now and then a copy goes there. */
+/* Readers see the table of flows only: now and then a copy goes there, and the last one. */
 static __always_inline void list_flow(struct scratch *s, struct dlp_flow *flow)
 {
-	if (!s->owned || s->now - flow->listed_ns < LISTED_NS)
+	if (!s->owned)
+		return;
+	if (s->now - flow->listed_ns < LISTED_NS && !(s->tcp_flags & (TCP_FIN | TCP_RST)))
 		return;
 	flow->listed_ns = s->now;
 	flows.update(&s->key, flow);

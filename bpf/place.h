@@ -139,6 +139,7 @@ static __always_inline void recognise(struct __sk_buff *skb, struct scratch *s, 
 		return;
 	flow->flags |= DLP_F_FIRST;
 	flow->opaque = kind;
+	flow->listed_ns = 0;
 	if (s->uninspectable != DLP_ALLOW)
 		note(s, DLP_EV_OPAQUE, s->uninspectable, DLP_R_OPAQUE_TLS - 1 + kind);
 }

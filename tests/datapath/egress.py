@@ -18,12 +18,21 @@ from dlp.datapath import libbpf
 from dlp.datapath.abi import WORKLOADS, DeviceFlag, Reason
 from dlp.datapath.events import Event
 from dlp.datapath.pins import BPFFS
+from dlp.policy import PolicyFlag
 from tests.kernelpath import NETNS, Bench, Rises, rises
 from tests.netlab import DEVICE, PATIENCE, PORT, SINK4, SINK6, Pair, sh, socket_in, until
 
 _NUMBERS = itertools.count()
 _SIOCOUTQ = 0x5411
 SO_COOKIE = 57
+# Refuses what it can.
+STRICT = (
+    PolicyFlag.OVER_BUDGET_DROP
+    | PolicyFlag.UNOWNED_DROP
+    | PolicyFlag.URGENT_DROP
+    | PolicyFlag.MPTCP_DROP
+    | PolicyFlag.OTHER_DROP
+)
 
 
 @contextlib.contextmanager

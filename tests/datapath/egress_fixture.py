@@ -10,19 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dlp.policy import PolicyFlag
 from dlp.signatures.image import KernelImage
-from tests.datapath.egress import Egress
+from tests.datapath.egress import STRICT, Egress
 from tests.kernelpath import ALPHA, SLOT, Bench, compiled, policy
 from tests.netlab import Lab, Pair, sh
-
-STRICT = (
-    PolicyFlag.OVER_BUDGET_DROP
-    | PolicyFlag.UNOWNED_DROP
-    | PolicyFlag.URGENT_DROP
-    | PolicyFlag.MPTCP_DROP
-    | PolicyFlag.OTHER_DROP
-)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,16 @@ import pytest
 from dlp.datapath.abi import EventFlag, EventKind, FlowFlag, FlowState, Reason
 from dlp.model import Action
 from tests import packets as pk
-from tests.datapath.egress import Egress, arrives, blocked, connection, cookie, settled, told
-from tests.datapath.egress_fixture import STRICT
+from tests.datapath.egress import (
+    STRICT,
+    Egress,
+    arrives,
+    blocked,
+    connection,
+    cookie,
+    settled,
+    told,
+)
 from tests.kernelpath import ALPHA, NETNS, policy, value
 from tests.netlab import PORT, SINK4, WORKLOAD4, sh, socket_in, until
 

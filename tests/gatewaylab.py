@@ -205,11 +205,13 @@ class Gateway:
         assert self.process.stdout
         self.process.stdout.close()
 
-    def api(self, path: str, method: str = "GET") -> Any:
-        """An answer of the API over the unix socket."""
+    def api(self, path: str, method: str = "GET", body: Any = None) -> Any:
+        """An answer of the API over the unix socket; `body` is sent as JSON."""
         connection = _UnixConnection(self._host.socket)
+        data = None if body is None else json.dumps(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            connection.request(method, f"/api/v1{path}")
+            connection.request(method, f"/api/v1{path}", data, headers)
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -217,6 +219,11 @@ class Gateway:
     def verdicts(self) -> list[dict[str, Any]]:
         """All stored verdicts, oldest first."""
         found = self.api("/verdicts?limit=500")["items"]
+        return sorted(found, key=lambda one: one["id"])
+
+    def incidents(self, kind: str) -> list[dict[str, Any]]:
+        """All stored incidents of a kind, oldest first."""
+        found = self.api(f"/incidents?limit=500&kind={kind}")["items"]
         return sorted(found, key=lambda one: one["id"])
 
     def __enter__(self) -> Self:

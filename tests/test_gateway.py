@@ -14,58 +14,14 @@ import pytest
 
 from dlp.datapath import objects, source
 from dlp.workloads.netns import names
-from tests.gatewaylab import DROP, ROOT, Host, Mounts
-from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, require_root, until
+from tests.gateway_fixture import OWN
+from tests.gatewaylab import DROP, ROOT
+from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, until
 
 pytest_plugins = ["tests.cgrouplab", "tests.netlab_fixture"]
 pytestmark = pytest.mark.netns
 
-OWN = r"""
-pack: own
-version: 1
-description: For tests.
-signatures:
-  - id: own.key.long
-    name: Long key
-    severity: high
-    description: Longer than the kernel decides.
-    category: secret
-    regex: 'LONGKEY-[A-Za-z0-9]{5,300}(?![A-Za-z0-9])'
-    mask: {head: 4}
-    must_match: ["LONGKEY-abcd1234"]
-    must_not_match: ["LONGKEY-abc"]
-"""
 MASKED = "***************" + "1111"
-
-
-@pytest.fixture(scope="module")
-def mounts():
-    """Shared, so that programs are loaded once; nothing of it outlives the module."""
-    require_root()
-    with Mounts() as made:
-        yield made
-
-
-@pytest.fixture
-def host(tmp_path, mounts):
-    """A place for one gateway, which has ended when the test has."""
-    (tmp_path / "own.yaml").write_text(OWN.lstrip())
-    made = Host(tmp_path, mounts)
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def pair(lab):
-    """A workload and a sink."""
-    return lab.pair()
-
-
-@pytest.fixture
-def web(host, pair):
-    """The workload, listed in the policy file."""
-    host.write(netns=(pair.inner,))
-    return pair
 
 
 def told(gateway, count: int = 1) -> list[dict]:

@@ -18,7 +18,7 @@ from tests.gateway_fixture import OWN
 from tests.gatewaylab import DROP, ROOT
 from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, until
 
-pytest_plugins = ["tests.cgrouplab", "tests.netlab_fixture"]
+pytest_plugins = ["tests.cgrouplab", "tests.netlab_fixture", "tests.gateway_fixture"]
 pytestmark = pytest.mark.netns
 
 MASKED = "***************" + "1111"

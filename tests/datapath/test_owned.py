@@ -156,8 +156,7 @@ def flood(bench, flows: int) -> None:
     """Datagrams of so many flows, by test run."""
     head = bytearray(bytes(pk.udp(b"flood", port=1)))
     for number in range(flows):
-        head[26:30] = (0x0A800000 + (number >> 15)).to_bytes(4, "big")
-        head[34:36] = (number & 0x7FFF | 0x8000).to_bytes(2, "big")
+        head[26:30] = (0x0A800000 + number).to_bytes(4, "big")  # the source's address
         bench.post(bytes(head))
 
 

@@ -12,16 +12,22 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import gateway, sections
+from bench import enforcing, gateway, sections
 from bench.corpora import SIZE, Corpus, corpora, planted
 from bench.namespaces import BenchError, cleared
+from bench.released import RELEASE
 from bench.report import Results, comparison, render, to_json
 from bench.sections import Plan
 from bench.signatures import CARD, DIGIT_PACKS, PACK, pack_text, tokens
 from dlp.errors import DlpError
 from dlp.signatures.pack import Pack, load_pack, load_packs
 
-SECTIONS = ("testrun", "packet", "gso", "throughput", "startup")
+SECTIONS = (
+    *("testrun", "packet", "gso", "throughput", "startup"),
+    *("guard", "against", "hold", "stream", "worst", "tamper", "flood"),
+)
+# What takes long: left out by --quick unless it is named.
+_LONG = ("throughput", "startup", "against", "stream", "tamper", "flood")
 _CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
 _PLANTED_TOKENS = 10
 
@@ -49,11 +55,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _measure(options: argparse.Namespace) -> Results:
-    chosen = options.only or SECTIONS
+    chosen = options.only or [name for name in SECTIONS if not (options.quick and name in _LONG)]
     results = Results(_host())
     _CACHE.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(cleared())
+        stack.enter_context(gateway.unpinned())
         # In memory: the sender must not wait for a disk.
         scratch = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="dlpbench-", dir="/dev/shm")
@@ -72,6 +79,22 @@ def _measure(options: argparse.Namespace) -> Results:
                     section(plan, subjects, results)
         if "startup" in chosen:
             sections.start(plan, results)
+        packs = sets[sections.HUNDRED]
+        for name, part in (
+            ("guard", enforcing.guard),
+            ("hold", enforcing.hold),
+            ("stream", enforcing.held_stream),
+            ("worst", enforcing.worst),
+            ("flood", enforcing.flooded),
+        ):
+            if name in chosen:
+                part(plan, packs, results)
+        if "against" in chosen:
+            enforcing.against(
+                plan, packs, plan.scratch / sections.HUNDRED / f"{PACK}.yaml", results
+            )
+        if "tamper" in chosen:
+            enforcing.tamper(plan, results)
     return results
 
 
@@ -86,16 +109,20 @@ def _plan(options: argparse.Namespace, scratch: Path) -> tuple[Plan, dict[str, t
     filling = tokens(100 - built_in)
     values = [token.value().encode() for token in filling[:_PLANTED_TOKENS]]
     values.append(CARD.encode())
+    plain = corpora(SIZE)
     plan = Plan(
         rounds=2 if options.quick else 5,
         seconds=0.4 if options.quick else 2.0,
-        corpora=[Corpus(each.name, planted(each.data, values)) for each in corpora(SIZE)],
+        corpora=[Corpus(each.name, planted(each.data, values)) for each in plain],
         planted=len(values),
         planted_tokens=_PLANTED_TOKENS,
         tokens=filling,
         regexes=[each.regex for pack in sets[sections.HUNDRED] for each in pack.signatures],
         cache=_CACHE,
         scratch=scratch,
+        plain=plain,
+        against=options.against,
+        quick=options.quick,
     )
     return plan, sets
 
@@ -109,9 +136,19 @@ def _token_pack(directory: Path, count: int) -> Pack:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two short rounds: figures are rough")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="two short rounds, without the parts that take long: figures are rough",
+    )
     parser.add_argument(
         "--only", action="append", choices=SECTIONS, help="this part alone; may be repeated"
+    )
+    parser.add_argument(
+        "--against",
+        default=RELEASE,
+        metavar="COMMIT",
+        help="the released version to compare throughput with (default: %(default)s)",
     )
     parser.add_argument(
         "--json",

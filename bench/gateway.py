@@ -26,7 +26,6 @@ from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
 
 EMPTY = "empty"
-_PINS = BPFFS / "dlpbench"
 _KEY = 1
 _POLICY = 1
 
@@ -65,15 +64,33 @@ class Classifier:
         )
 
 
+def pins() -> Path:
+    """Where this run pins its builds: apart from a gateway in service and from another version."""
+    return BPFFS / f"dlpbench-{os.getpid()}"
+
+
+@contextmanager
+def unpinned() -> Iterator[None]:
+    """Nothing of a bench is pinned before, nor after."""
+    _remove_all()
+    try:
+        yield
+    finally:
+        _remove_all()
+
+
+def _remove_all() -> None:
+    for left in BPFFS.glob("dlpbench-*"):
+        remove_tree(left)
+
+
 @contextmanager
 def subjects(sets: Mapping[str, Sequence[Pack]], scratch: Path) -> Iterator[dict[str, Subject]]:
     """An empty classifier, and one for each signature set by its name."""
     with ExitStack() as stack:
-        remove_tree(_PINS)
-        stack.callback(remove_tree, _PINS)
         found: dict[str, Subject] = {}
         for name, packs in sets.items():
-            layout = Layout(_PINS / name, scratch / f"{name}.json")
+            layout = Layout(pins() / name, scratch / f"{name}.json")
             datapath = stack.enter_context(Datapath.open(layout, adopt=False))
             _load(datapath, compile_packs(packs))
             if not found:
@@ -84,7 +101,7 @@ def subjects(sets: Mapping[str, Sequence[Pack]], scratch: Path) -> Iterator[dict
 
 def _pinned(stack: ExitStack, name: str, fd: int, datapath: Datapath | None) -> Classifier:
     stack.callback(os.close, fd)
-    pin = _PINS / f"entry-{name}"
+    pin = pins() / f"entry-{name}"
     libbpf.pin(fd, pin)
     return Classifier(name, fd, pin, datapath)
 

@@ -94,6 +94,17 @@ TARGETS = (
     Target("ready.cold", "ready, 10 namespaces, first start", Bound.AT_MOST, 3, 1.5, "s"),
     Target("attach", "new namespace attached", Bound.AT_MOST, 50, 10, "ms"),
     Target("memory.rss", "resident memory of the daemon", Bound.AT_MOST, 180, 120, "MB"),
+    Target("guard.stream", "guard, packet of a stream", Bound.AT_MOST, 120, None, "ns"),
+    Target("guard.datagrams", "guard, small datagram", Bound.AT_MOST, 120, None, "ns"),
+    Target("against.share", "filtered over released version", Bound.AT_LEAST, 95, None, "%"),
+    Target("hold.p50", "delay added by a hold, p50", Bound.AT_MOST, 60, None, "ms"),
+    Target("hold.p99", "delay added by a hold, p99", Bound.AT_MOST, 120, None, "ms"),
+    Target("hold.needless", "needless retransmissions beside", Bound.AT_MOST, 0, None, ""),
+    Target("hold.share", "held once in 100 MB over filtered", Bound.AT_LEAST, 70, None, "%"),
+    Target("worst.us", "worst 32 KB packet within budget", Bound.AT_MOST, 60, None, "µs"),
+    Target("tamper.ms", "re-attached after tampering", Bound.AT_MOST, 20, None, "ms"),
+    Target("tamper.passed", "packets past the guard meanwhile", Bound.AT_MOST, 0, None, ""),
+    Target("flood.forgotten", "blocks forgotten, 1 M flows", Bound.AT_MOST, 0, None, ""),
 )
 
 

@@ -35,6 +35,8 @@ class Plan:
         planted: values in each corpus that every filter must find.
         tokens: of the 100 signatures; the first `planted_tokens` occur in the corpora.
         regexes: of the 100 signatures, digit packs first.
+        plain: the corpora with nothing planted.
+        against: the commit whose throughput is measured beside this one's.
         cache: for what outlives the run; scratch: for what does not.
     """
 
@@ -47,6 +49,9 @@ class Plan:
     regexes: Sequence[str]
     cache: Path
     scratch: Path
+    plain: Sequence[Corpus]
+    against: str
+    quick: bool
 
     def files(self) -> dict[str, Path]:
         """The corpora as files."""

@@ -22,10 +22,13 @@ from pathlib import Path
 
 from bench import namespaces
 from bench.namespaces import PREFIX, BenchError
+from dlp.datapath import links
+from dlp.datapath.links import Hook
 
 WORKLOADS = 10
 _NEWCOMER = "late"
 _PATIENCE_S = 60.0
+_POLL_S = 0.0002
 _RTM_NEWLINK, _RTM_NEWTFILTER = 16, 44
 _GROUP_LINK, _GROUP_TC = 1 << 0, 1 << 3
 _CONFIG = """\
@@ -75,17 +78,17 @@ def measure(directory: Path) -> Startup:
         stack.callback(namespaces.remove, newcomer)
         config = directory / "dlp.yaml"
         config.write_text(_CONFIG.format(directory=directory, netns=", ".join([*names, newcomer])))
-        home = stack.enter_context(_private_state())
-        with _daemon(home, config) as (daemon, cold):
-            daemon.kill()
-        with _daemon(home, config) as (daemon, warm):
+        home = stack.enter_context(private_state())
+        with daemon(home, config) as (process, cold):
+            process.kill()
+        with daemon(home, config) as (process, warm):
             attach, appear = _attached(newcomer, peer)
             time.sleep(1)  # what is read at a start is given back
-            family = [daemon.pid, *_children(daemon.pid)]
+            family = [process.pid, *_children(process.pid)]
             memory = {pid: _memory(pid) for pid in family}
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(_PATIENCE_S)
-        rss, pss = memory[daemon.pid]
+            process.send_signal(signal.SIGTERM)
+            process.wait(_PATIENCE_S)
+        rss, pss = memory[process.pid]
         everyone = sum(each for _, each in memory.values())
         return Startup(cold, warm, attach * 1e3, appear * 1e3, rss, pss, everyone)
 
@@ -98,7 +101,7 @@ def _workload(name: str, peer: str, number: int) -> None:
 
 
 @contextmanager
-def _private_state() -> Iterator[int]:
+def private_state() -> Iterator[int]:
     """Process id of a mount namespace whose /sys/fs/bpf and /run/dlp are its own and empty.
 
     Slave propagation: namespaces that are added later still appear in its /run/netns.
@@ -118,7 +121,7 @@ def _private_state() -> Iterator[int]:
 
 
 @contextmanager
-def _daemon(home: int, config: Path) -> Iterator[tuple[subprocess.Popen[str], float]]:
+def daemon(home: int, config: Path) -> Iterator[tuple[subprocess.Popen[str], float]]:
     """A running daemon and the seconds it took to be ready."""
     log = config.with_suffix(".log")
     command = ["nsenter", f"--mount=/proc/{home}/ns/mnt", "--", sys.executable, "-m", "dlp"]
@@ -162,14 +165,17 @@ def _attached(name: str, peer: str) -> tuple[float, float]:
     with watch, ThreadPoolExecutor(1) as beside:
         watch.bind((0, _GROUP_LINK | _GROUP_TC))
         watch.settimeout(_PATIENCE_S)
-        seen = beside.submit(_device_and_filter, watch)
+        seen = beside.submit(_device_and_program, watch, name)
         _workload(name, peer, WORKLOADS)
         device, attached = seen.result()
     return attached - device, attached - begin
 
 
-def _device_and_filter(watch: socket.socket) -> tuple[float, float]:
-    """When the first device and the first filter were announced (CLOCK_MONOTONIC, seconds)."""
+def _device_and_program(watch: socket.socket, name: str) -> tuple[float, float]:
+    """When the first device and the first program on it were there (CLOCK_MONOTONIC, seconds).
+
+    Of a device the kernel tells; of a link of TCX it does not, so that is looked for.
+    """
     device = 0.0
     while True:
         kinds = _kinds(watch.recv(1 << 16))
@@ -178,6 +184,20 @@ def _device_and_filter(watch: socket.socket) -> tuple[float, float]:
             device = device or now
         if _RTM_NEWTFILTER in kinds:
             return device or now, now
+        if device and links.supported():
+            return device, _linked(name)
+
+
+def _linked(name: str) -> float:
+    """When the namespace's eth0 had a link on its egress."""
+    end = time.monotonic() + _PATIENCE_S
+    with namespaces.inside(name):
+        index = socket.if_nametoindex("eth0")
+        while not links.order(index, Hook.EGRESS):
+            if time.monotonic() > end:
+                raise BenchError(f"{name} got no classifier in {_PATIENCE_S:.0f} s")
+            time.sleep(_POLL_S)
+        return time.monotonic()
 
 
 def _kinds(message: bytes) -> set[int]:

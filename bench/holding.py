@@ -1,0 +1,93 @@
+"""What a hold costs a clean message, a stream, and the honest connections beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import namespaces
+from bench.corpora import planted
+from bench.exchange import exchange
+from bench.protected import Protected, Word
+from bench.traffic import Way, transfer
+
+# Floors of the retransmission timeout in microseconds: the kernel's own, the gateway's, smaller.
+KERNEL, GATEWAY = 200_000, 45_000
+FLOORS = (KERNEL, GATEWAY, 40_000, 20_000, 10_000)
+DECISION_S = 0.005
+STREAM = 100_000_000
+_MESSAGE = 400
+_PAUSE_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Milliseconds that a hold adds, and what happened to the honest messages meanwhile.
+
+    Attributes:
+        added_ms: of each message, over the median of messages that nothing holds.
+        honest: messages beside; `needless`: segments of theirs that were sent again.
+    """
+
+    floor_us: int
+    added_ms: list[float]
+    honest: int
+    needless: int
+    records: int
+
+
+def delays(
+    protected: Protected, word: Word, front: bytes, floors: tuple[int, ...], count: int
+) -> Iterator[Delay]:
+    """Each floor: `count` messages with the front of a held match, cleared after DECISION_S.
+
+    The receiver has its word of each within a round; each third message is held.
+    """
+    link = protected.link
+    word.after_s = DECISION_S
+    text = b"a clean message with a suspicious " + front + b" in it. "
+    message = (text + b"x" * _MESSAGE)[:_MESSAGE]
+    plain = message.replace(front, b"-" * len(front))
+    for floor in floors:
+        floor_of(link.sender, floor)
+        runs = [
+            exchange(
+                *(link.sender, link.receiver, link.receiver_address),
+                message=each,
+                count=count,
+                pause_s=_PAUSE_S,
+            )
+            for each in (plain, message)
+        ]
+        base = sorted(runs[0].seconds)[len(runs[0].seconds) // 2]
+        yield Delay(
+            floor,
+            [(taken - base) * 1000 for taken in runs[1].seconds],
+            sum(run.honest for run in runs),
+            sum(run.retransmitted for run in runs),
+            word.records,
+        )
+    floor_of(link.sender, KERNEL)
+
+
+def streams(
+    protected: Protected, word: Word, text: bytes, value: bytes, scratch: Path, seconds: float
+) -> Iterator[tuple[bool, float]]:
+    """Whether it is held once in STREAM bytes, and Gb/s, of two transfers of the same text."""
+    link = protected.link
+    word.after_s = 0.0
+    floor_of(link.sender, GATEWAY)
+    way = Way(link.sender, link.receiver, link.receiver_address)
+    whole = text * (STREAM // len(text))
+    for held, data in ((False, whole), (True, planted(whole, [value]))):
+        file = scratch / "stream"
+        file.write_bytes(data)
+        yield held, transfer(way, file, seconds=seconds, connections=1).gigabits
+        file.unlink()
+    floor_of(link.sender, KERNEL)
+
+
+def floor_of(namespace: str, microseconds: int) -> None:
+    """Set the least retransmission timeout of a namespace (net.ipv4.tcp_rto_min_us, 6.11 on)."""
+    namespaces.run("sysctl", "-qw", f"net.ipv4.tcp_rto_min_us={microseconds}", namespace=namespace)

@@ -7,24 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gatewaylab import Host, Mounts
+from tests.gatewaylab import OWN, Host, Mounts
 from tests.netlab import Lab, Pair, require_root
-
-OWN = r"""
-pack: own
-version: 1
-description: For tests.
-signatures:
-  - id: own.key.long
-    name: Long key
-    severity: high
-    description: Longer than the kernel decides.
-    category: secret
-    regex: 'LONGKEY-[A-Za-z0-9]{5,300}(?![A-Za-z0-9])'
-    mask: {head: 4}
-    must_match: ["LONGKEY-abcd1234"]
-    must_not_match: ["LONGKEY-abc"]
-"""
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,21 @@ _HOLD = (
 # A test run that is killed leaves no gateway behind.
 _DIE_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 DROP = '  - {name: default, rules: [{signatures: ["*"], action: drop}]}'
+OWN = r"""
+pack: own
+version: 1
+description: For tests.
+signatures:
+  - id: own.key.long
+    name: Long key
+    severity: high
+    description: Longer than the kernel decides.
+    category: secret
+    regex: 'LONGKEY-[A-Za-z0-9]{5,300}(?![A-Za-z0-9])'
+    mask: {head: 4}
+    must_match: ["LONGKEY-abcd1234"]
+    must_not_match: ["LONGKEY-abc"]
+"""
 
 
 class Mounts:

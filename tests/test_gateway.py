@@ -14,8 +14,7 @@ import pytest
 
 from dlp.datapath import objects, source
 from dlp.workloads.netns import names
-from tests.gateway_fixture import OWN
-from tests.gatewaylab import DROP, ROOT
+from tests.gatewaylab import DROP, OWN, ROOT
 from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, until
 
 pytest_plugins = ["tests.cgrouplab", "tests.netlab_fixture", "tests.gateway_fixture"]

@@ -25,6 +25,7 @@ from topology import LabError, enter
 
 BY_FILE = 1 << 18  # larger payloads go to the sender by file
 FLOWS = 100_000  # in a flood of them
+CGROUP_SEEN = 0.5  # seconds
 # What a segment with data exceeds: headers with timestamps, and 8 bytes.
 DATA_SEGMENT = {4: 61, 6: 81}
 
@@ -85,6 +86,7 @@ class Actor:
         Raises:
             LabError: a step cannot be carried out.
         """
+        await self._own_cgroup()
         if not self.scenario.attacks:
             await self._steps(None)
             return
@@ -100,6 +102,16 @@ class Actor:
             if own is None:
                 raise
             raise LabError("; ".join(str(error) for error in _leaves(own))) from None
+
+    async def _own_cgroup(self) -> None:
+        """Make the workload's cgroup some time before a process runs in it, as runtimes do.
+
+        Until the gateway has seen it, the policy of the whole namespace holds.
+        """
+        cgroup = self._session.topology.cgroup_of(self.scenario.workload)
+        if not cgroup.exists():
+            cgroup.mkdir(parents=True)
+            await asyncio.sleep(CGROUP_SEEN)
 
     async def _steps(self, background: asyncio.TaskGroup | None) -> None:
         try:

@@ -13,68 +13,17 @@ match may have begun that is not decided.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
 from dlp.errors import PackError
-from dlp.inspector.anchor import Anchor, find_anchor, span
-from dlp.inspector.front import front_pattern
-from dlp.inspector.messages import ANY_POLICY, Done, Finding, Record, Rule, Word
+from dlp.inspector.compiled import LEFT, Compiled, Validator, compile_rule
+from dlp.inspector.messages import Done, Finding, Record, Rule, Word
 from dlp.inspector.window import Window, Windows
-from dlp.model import DecidedBy
-from dlp.signatures import masking, regex
-from dlp.signatures.image import Check, ImageSignature
+from dlp.signatures import masking
 from dlp.signatures.validators import VALIDATORS
 
-_LEFT = 1  # bytes before a match that its regex may look at
 _REJECTED = 4096  # matches of a signature that its validator may refuse in one search
 _FINDINGS = 256  # of one record
-
-Validator = Callable[[bytes], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A rule ready to run.
-
-    Attributes:
-        front: what a match may begin with that reaches the end of the bytes; None where the
-            rule is not for held flows.
-        reach: bytes to go back for a match not decided before; 0: all.
-    """
-
-    rule: Rule
-    pattern: re.Pattern[bytes]
-    front: re.Pattern[bytes] | None
-    validator: Validator | None
-    anchor: Anchor | None
-    reach: int
-    signature: ImageSignature = field(repr=False)
-
-    def search(self, data: bytearray, at: int) -> re.Match[bytes] | None:
-        """The first match that starts at `at` or behind."""
-        if self.anchor is not None:
-            hit = data.find(self.anchor.literal, at)
-            if hit < 0:
-                return None
-            at = max(at, hit - self.anchor.before)
-        return self.pattern.search(data, at)
-
-    def begun(self, data: bytearray, at: int) -> int | None:
-        """Where, at `at` or behind, a match may have begun that its next bytes decide."""
-        at = max(at, len(data) - self.reach) if self.reach else at
-        hit = self.front.search(data, at) if self.front is not None else None
-        # The first that is found is the longest.
-        if hit is None or len(data) - hit.start() < self.rule.front:
-            return None
-        return hit.start()
-
-    def blocks(self, policy: int) -> bool:
-        """Whether its matches may block a held flow of that policy."""
-        if self.front is None:
-            return False
-        return policy == ANY_POLICY or bool(self.rule.policies >> policy & 1)
 
 
 class Matcher:
@@ -100,7 +49,7 @@ class Matcher:
         self._validators = validators
         self._windows = Windows() if windows is None else windows
         self._release = release
-        self._compiled: tuple[_Compiled, ...] = ()
+        self._compiled: tuple[Compiled, ...] = ()
         self._bounded = 0
         self._suppressed = 0
         self.replace(rules, release)
@@ -156,7 +105,7 @@ class Matcher:
         back = self._search_held(record, window, findings, ends=ends)
         surplus = len(window.data) - self._windows.overlap
         if surplus > 0:
-            if back < window.base + surplus + _LEFT:
+            if back < window.base + surplus + LEFT:
                 self._bounded += 1
                 self._search_held(record, window, findings, ends=True)
             window.trim(self._windows.overlap)
@@ -198,27 +147,11 @@ class Matcher:
         self._bounded = self._suppressed = 0
         return done
 
-    def _compile(self, rule: Rule) -> _Compiled:
-        try:
-            pattern = regex.compiled(rule.regex)
-            tree = regex.parse(rule.regex)
-            front = front_pattern(tree, rule.front) if rule.front else None
-        except PackError as error:
-            raise PackError(f"{rule.id}: {error.message}", remedy=error.remedy) from error
+    def _compile(self, rule: Rule) -> Compiled:
         validator = self._validators.get(rule.validator)
         if rule.validator and validator is None:
             raise PackError(f"{rule.id}: there is no validator {rule.validator!r}")
-        longest = span(tree)
-        reach = 0 if longest >= self._windows.overlap else longest + _LEFT
-        return _Compiled(
-            rule=rule,
-            pattern=pattern,
-            front=front,
-            validator=validator,
-            anchor=find_anchor(tree),
-            reach=reach,
-            signature=_as_signature(rule),
-        )
+        return compile_rule(rule, validator, longest=self._windows.overlap)
 
     def _search(self, flow: int, window: Window, *, ends: bool) -> list[Finding]:
         """Run every rule over what is new in a window. `ends`: nothing follows its bytes."""
@@ -263,14 +196,14 @@ class Matcher:
         return back
 
     @staticmethod
-    def _undecided_from(compiled: _Compiled, window: Window) -> int:
+    def _undecided_from(compiled: Compiled, window: Window) -> int:
         """Index before which no match of a rule begins that is not decided."""
         known = max(window.front.get(compiled.rule.id, 0), window.consumed.get(compiled.rule.id, 0))
-        return max(known - window.base, _LEFT if window.cut else 0)
+        return max(known - window.base, LEFT if window.cut else 0)
 
     def _search_one(
         self,
-        compiled: _Compiled,
+        compiled: Compiled,
         flow: int,
         window: Window,
         findings: list[Finding],
@@ -303,15 +236,15 @@ class Matcher:
                     window.consumed[rule] = window.base + end
                 self._report(compiled, flow, window, start, value, findings)
 
-    def _start(self, compiled: _Compiled, window: Window) -> int:
+    def _start(self, compiled: Compiled, window: Window) -> int:
         """Index where a match that is not decided yet can start at the earliest."""
         back = max(0, window.fresh - compiled.reach) if compiled.reach else 0
-        left = _LEFT if window.cut else 0
+        left = LEFT if window.cut else 0
         return max(back, left, window.consumed.get(compiled.rule.id, 0) - window.base)
 
     def _report(
         self,
-        compiled: _Compiled,
+        compiled: Compiled,
         flow: int,
         window: Window,
         start: int,
@@ -343,24 +276,7 @@ class Matcher:
         surplus = len(window.data) - self._windows.overlap
         if surplus <= 0:
             return []
-        lost = any(start < surplus + _LEFT for start in window.open.values())
+        lost = any(start < surplus + LEFT for start in window.open.values())
         findings = self._search(flow, window, ends=True) if lost else []
         window.trim(self._windows.overlap)
         return findings
-
-
-def _as_signature(rule: Rule) -> ImageSignature:
-    """The rule as `masking` reads it: only normalise, mask_head and mask_tail matter there."""
-    return ImageSignature(
-        id=rule.id,
-        severity="",
-        decided=DecidedBy.INSPECTOR,
-        why="",
-        check=Check.NONE,
-        normalise=rule.normalise,
-        mask_head=rule.mask_head,
-        mask_tail=rule.mask_tail,
-        regex=rule.regex,
-        validator=rule.validator,
-        shapes=(),
-    )

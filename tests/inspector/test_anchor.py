@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlp.inspector.anchor import Anchor, find_anchor, span
+from dlp.inspector.anchor import Anchor, Digits, find_anchor, find_digits, leading, span
 from dlp.signatures import regex
 
 
@@ -60,3 +60,55 @@ def test_every_match_holds_the_anchor(source, text):
         assert len(match.group()) <= span(tree)
         if anchor is not None:
             assert 0 <= match.group().find(anchor.literal) <= anchor.before
+
+
+@pytest.mark.parametrize(
+    ("source", "digits"),
+    [
+        (r"(?<![0-9])4[0-9]{3}(?:[ -]?[0-9]{4}){3}(?![0-9])", Digits(4, 0)),
+        (r"[0-9]{3}-[0-9]{2}-[0-9]{4}", Digits(4, 7)),
+        (r"(?:6011|65[0-9]{2})(?:[ -]?[0-9]{4}){3}", Digits(4, 5)),
+        (r"[A-Z]{2}[0-9]{2}(?: ?[0-9]{4}){6}", Digits(4, 5)),
+        (r"50[0-9]{8,15}x", Digits(10, 0)),
+        (r"[0-9]{2}\b[0-9][0-9]?[0-9]{2}", Digits(3, 0)),
+        (r"x{40}[0-9]{9}", None),
+        (r"[0-9a]{9}", None),
+        (r"(?:[0-9]{4})?x", None),
+    ],
+)
+def test_digits(source, digits):
+    """The longest run of digits that no match can lack, and how far into a match it can stand."""
+    assert digits == find_digits(regex.parse(source))
+
+
+DIGIT_PIECE = st.sampled_from(
+    ["[0-9]{3}", "[0-9]{3,4}", "1[0-9]{2}", "-?", "[ab]", "a?", "(?:-?[0-9]{3}){2}", r"\b", "(?!1)"]
+)
+DIGIT_TEXT = st.lists(st.sampled_from(["111", "1", "22", "-", "a", " "]), max_size=20)
+
+
+@given(st.lists(DIGIT_PIECE, min_size=1, max_size=5).map("".join), DIGIT_TEXT, st.integers(0, 9))
+def test_digits_find_what_the_expression_finds(source, parts, at):
+    """The search by digits gives the expression's own match, from wherever it begins."""
+    tree, data = regex.parse(source), bytearray("".join(parts).encode())
+    digits = find_digits(tree)
+    pattern = re.compile(source.encode())
+    if digits is not None:
+        expected, found = pattern.search(data, at), digits.search(pattern, data, at)
+        assert (expected and expected.span()) == (found and found.span())
+
+
+def test_many_digits_are_left_to_the_expression():
+    """Text of nothing but numbers is searched, too."""
+    pattern, data = re.compile(rb"[0-9]{3}-[0-9]{4}!"), bytearray(b"123 4567 " * 500 + b"123-4567!")
+
+    assert (4500, 4509) == Digits(4, 4).search(pattern, data, 0).span()
+    assert Digits(4, 4).search(pattern, data[:-1], 0) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "literal"), [(r"\bab[cd]e", b"ab"), ("a{3}b?", b"aaa"), ("[ab]c", b""), ("a?b", b"")]
+)
+def test_leading(source, literal):
+    """The literal at a match's beginning."""
+    assert literal == leading(regex.parse(source))

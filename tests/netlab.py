@@ -22,6 +22,9 @@ from typing import Self
 
 import pytest
 
+from dlp.datapath import links
+from dlp.datapath.attach import NamespaceLink, Way
+from dlp.datapath.links import Hook
 from dlp.workloads.netns import entered, open_netns
 
 CARD = b"4111 1111 1111 1111"
@@ -252,6 +255,22 @@ def connect(inner: str, outer: str) -> None:
         sh(f"ip -n {name} link set {DEVICE} up")
         sh(f"ip -n {name} neigh replace {peer4} lladdr {link} dev {DEVICE}")
         sh(f"ip -n {name} neigh replace {peer6} lladdr {link} dev {DEVICE}")
+
+
+def programs(netns: str, device: str = DEVICE, hook: Hook = Hook.EGRESS) -> list[str]:
+    """Programs on a device in the order in which they are asked, as `tcx:dlp_entry`."""
+    with open_netns(netns) as handle:
+        link = NamespaceLink(handle.fd)
+    try:
+        index = next(each.index for each in link.devices() if each.name == device)
+        linked = link.order(index, hook) if links.supported() else ()
+        found = [f"{Way.TCX}:{links.program_name(one.program)}" for one in linked]
+        parent = 0xFFFFFFF3 if hook is Hook.EGRESS else 0xFFFFFFF2
+        filters = link.netlink.filters(index, parent)
+        names = (one.options.get(7, one.kind.encode()).rstrip(b"\0").decode() for one in filters)
+        return [*found, *(f"{Way.CLSACT}:{name}" for name in names)]
+    finally:
+        link.close()
 
 
 def make_cgroup(name: str) -> Path:

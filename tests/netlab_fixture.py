@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dlp.datapath.datapath import Datapath
+from dlp.datapath.links import Pins
 from dlp.datapath.pins import BPFFS, Layout
 from dlp.model import Action
 from dlp.policy import KernelPolicies
@@ -64,3 +66,15 @@ def live(live_path: Datapath, cards: KernelImage) -> Datapath:
     )
     live_path.beat()
     return live_path
+
+
+@pytest.fixture
+def links_path() -> Iterator[Path]:
+    """Where one test's links are pinned; none outlives it."""
+    made = BPFFS / f"dlp-test-links-{os.getpid()}"
+    yield made
+    pins = Pins(made)
+    for link in pins:
+        pins.detach(link)
+    with contextlib.suppress(FileNotFoundError):
+        made.rmdir()

@@ -364,6 +364,7 @@ class ProgramInfo:
     instructions: int
     run_ns: int
     runs: int
+    name: str = ""
 
 
 def program_info(fd: int) -> ProgramInfo:
@@ -378,6 +379,7 @@ def program_info(fd: int) -> ProgramInfo:
         instructions=info.xlated_prog_len // 8,
         run_ns=info.run_time_ns,
         runs=info.run_cnt,
+        name=info.name.decode(errors="replace"),
     )
 
 

@@ -1,44 +1,53 @@
 """Brings listed namespaces under control as they appear, and keeps them there.
 
 Everything that enters a namespace or speaks netlink runs in one thread of its own, so
-that the event loop neither waits nor ever stands in a foreign namespace.
+that the event loop neither waits nor ever stands in a foreign namespace (see watching).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import structlog
 
-from dlp.datapath.attach import NamespaceLink
+from dlp.datapath.abi import GuardFlag
 from dlp.datapath.datapath import Datapath
+from dlp.datapath.links import LINKS, Pins
 from dlp.enforcement import record
 from dlp.enforcement.admission import Standing
-from dlp.enforcement.keys import KeyRing, inode_of
-from dlp.enforcement.namespace import ControlledNamespace, drain, open_controlled
-from dlp.errors import ConfigError, DlpError, KernelError
-from dlp.model import Incident, Mode, Workload, WorkloadState
-from dlp.policy import STRICTEST, PolicySet
-from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2, scan
+from dlp.enforcement.bindings import Bindings
+from dlp.enforcement.changes import Changes
+from dlp.enforcement.detach import let_go
+from dlp.enforcement.guards import Kit
+from dlp.enforcement.keys import KeyRing, inode_of, slot_of
+from dlp.enforcement.namespace import ControlledNamespace, open_controlled
+from dlp.enforcement.places import Places
+from dlp.enforcement.rules import Rules
+from dlp.enforcement.tokens import Tokens
+from dlp.enforcement.watching import Watching
+from dlp.errors import DlpError, KernelError
+from dlp.model import Incident, Workload, WorkloadState
+from dlp.policy import PolicySet
+from dlp.workloads.cgroup import CgroupWatcher, find_cgroup2
 from dlp.workloads.netns import NetnsNotReadyError, entered, names, open_netns
 from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
 
 T = TypeVar("T")
-_MEND_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the controller needs of a configuration."""
-
-    netns: tuple[str, ...]
-    policies: PolicySet
+# What the kernel tells nobody of (a program put before ours, a raised gso_max_size) is looked
+# for: all namespaces once in so many seconds, and longer where that would take a hundredth of
+# a processor.
+_MEND_S = 1.0
+_LOOK_S = 0.01
+_SWEEP_S = 10.0
+# A process with CAP_NET_RAW can read the token of a packet (skb->hash) by a packet socket, and
+# CAP_NET_ADMIN lets a filter set it: what was read is worth nothing soon after.
+ROTATE_S = 60.0
 
 
 class Controller:
@@ -48,8 +57,10 @@ class Controller:
         datapath: where classifiers come from and bindings go.
         rules: which namespaces, under which policies.
         record_path: where it is written down what is attached.
+        links: where links are pinned.
         on_change: called when a workload changes its state.
-        on_incident: called from the thread of the namespaces when one was tampered with.
+        on_incident: called when one was tampered with, or cannot be guarded; also from the
+            thread of the namespaces.
     """
 
     def __init__(
@@ -58,27 +69,33 @@ class Controller:
         rules: Rules,
         *,
         record_path: Path = record.RECORD,
+        links: Path = LINKS,
         on_change: Callable[[], None] = lambda: None,
         on_incident: Callable[[Incident], None] = lambda _: None,
         log: Any = None,
     ) -> None:
         self._datapath = datapath
         self._rules = rules
-        self._record_path = record_path
         self._on_change = on_change
         self._on_incident = on_incident
         self._log = log if log is not None else structlog.get_logger()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="netns")
+        self._watching = Watching(self._controlled_now, self._changed)
         self._keys = KeyRing(key.netns for key in list(datapath.tables["workloads"].keys()))
+        self._bindings = Bindings(datapath)
+        self._tokens = Tokens(datapath)
+        places = Places(on_open=self._watching.place_opened, on_close=self._watching.place_closed)
+        self._kit = Kit(datapath, self._tokens, Pins(links), places, self._listed)
+        self._recorded = time.monotonic() - record.age(record_path)
         self._before = {entry.inode: entry for entry in record.read(record_path)}
         self._controlled: dict[str, ControlledNamespace] = {}
         self._failed: dict[str, str] = {}
         self._present: dict[str, int] = {}
+        self._cut: set[str] = set()
         # Attached by an earlier process and not yet taken over: the record must not forget them.
         self._left = dict(self._before)
         self._expected: frozenset[str] | None = None  # listed and there at the start
-        self._cgroups: dict[str, Cgroup] = {}
         self._settled = asyncio.Event()
+        self._keeper = record.Keeper(record_path, self._entries)
 
     # -- what is seen from outside -----------------------------------------------
 
@@ -100,10 +117,7 @@ class Controller:
 
     def cgroup_path(self, number: int) -> str:
         """Path of a cgroup by its id; empty where it is not known."""
-        for path, cgroup in self._cgroups.items():
-            if cgroup.id == number:
-                return path
-        return ""
+        return self._bindings.cgroup_path(number)
 
     async def within(self, key: int, call: Callable[..., T], *args: Any) -> T:
         """Run a blocking call in the namespace with that key.
@@ -113,7 +127,7 @@ class Controller:
         """
         for namespace in self._controlled.values():
             if namespace.key == key:
-                return await self._in_thread(_within, namespace.handle.fd, call, *args)
+                return await self._watching.run(_within, namespace.place.fd, call, *args)
         raise KernelError("the namespace is not under control any more")
 
     async def wait_known(self) -> None:
@@ -122,17 +136,17 @@ class Controller:
 
     def standing(self, inode: int) -> Standing:
         """How a namespace stands; one that is not known by a listed name is not listed."""
-        for name in self._rules.netns:
-            if self._present.get(name) == inode:
-                namespace = self._controlled.get(name)
-                enforced = (
-                    namespace is not None
-                    and namespace.handle.inode == inode
-                    and namespace.covered
-                    and not namespace.error
-                )
-                return Standing.ENFORCED if enforced else Standing.AWAITED
-        return Standing.UNLISTED
+        name = self._listed(inode)
+        if not name:
+            return Standing.UNLISTED
+        namespace = self._controlled.get(name)
+        enforced = (
+            namespace is not None
+            and namespace.inode == inode
+            and namespace.ready
+            and not namespace.error
+        )
+        return Standing.ENFORCED if enforced else Standing.AWAITED
 
     async def wait_enforced(self, timeout_s: float) -> bool:
         """Wait for the listed namespaces that exist, and so long for those that do not.
@@ -145,27 +159,51 @@ class Controller:
                 await self._until(self._all_enforced)
         return self._all_enforced()
 
+    def quarantine(self, name: str, *, on: bool) -> None:
+        """Cut a workload's egress, or let it send again; also one that is not there yet."""
+        (self._cut.add if on else self._cut.discard)(name)
+        namespace = self._controlled.get(name)
+        if namespace is not None:
+            self._tokens.set(slot_of(namespace.key), GuardFlag.QUARANTINED, on=on)
+
+    def look_again(self, key: int) -> None:
+        """Something passed the classifiers of that namespace by: see what stands there, now."""
+        for namespace in self._controlled.values():
+            if namespace.key == key:
+                self._watching.look(namespace)
+
     # -- life --------------------------------------------------------------------
 
     async def watch(self) -> None:
         """Follow namespaces as they appear and go, until cancelled."""
-        self._expected = await self._in_thread(self._take_stock)
+        self._expected = await self._watching.run(self._take_stock)
         self._changed()
-        async for event in NetnsWatcher().events():
-            await self._namespace_changed(event)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._rotate())
+            async for event in NetnsWatcher().events():
+                await self._namespace_changed(event)
 
     async def mend(self) -> None:
-        """Try again where an attach failed, until cancelled: what stood in its way may be gone."""
+        """Look at everything again and again, until cancelled.
+
+        What stood in the way of an attach may be gone, and not all that is done to a device is
+        told.
+        """
+        swept = time.monotonic()
         while True:
-            await asyncio.sleep(_MEND_S)
-            for name in [name for name, each in self._controlled.items() if each.error]:
+            await asyncio.sleep(max(_MEND_S, _LOOK_S * len(self._controlled)))
+            for name in tuple(self._controlled):
                 namespace = self._controlled.get(name)
-                if namespace is None:
+                if namespace is None or not namespace.covered:
                     continue
-                await self._in_thread(self._reconcile_safely, namespace)
-                if not namespace.error:
-                    self._log.info("namespace enforced", netns=name)
+                failed = bool(namespace.error)
+                if await self._watching.reconcile(namespace, Changes(sure=False)):
                     self._changed()
+                if failed and not namespace.error:
+                    self._log.info("namespace enforced", netns=name)
+            if time.monotonic() - swept > _SWEEP_S:
+                swept = time.monotonic()
+                await self._watching.run(self._tidy)
 
     async def watch_cgroups(self) -> None:
         """Follow cgroups, for policies that name some, until cancelled."""
@@ -175,11 +213,14 @@ class Controller:
             self._log.warning("cgroups cannot be followed", reason=str(error))
             return
         async for event in CgroupWatcher(root).events():
-            if event.appeared:
-                self._cgroups[event.cgroup.path] = event.cgroup
-            elif self._cgroups.get(event.cgroup.path) == event.cgroup:
-                del self._cgroups[event.cgroup.path]
-            self._bind_cgroup(event.cgroup, appeared=event.appeared)
+            self._bindings.cgroup_changed(
+                event.cgroup, self._rules.policies, self.keys(), appeared=event.appeared
+            )
+
+    def rotate_tokens(self) -> None:
+        """Give every workload new tokens; those before them are accepted until the next time."""
+        for namespace in self._controlled.values():
+            self._tokens.renew(slot_of(namespace.key))
 
     async def apply(self, rules: Rules) -> None:
         """Take over another configuration: bindings are the caller's, namespaces ours."""
@@ -191,38 +232,33 @@ class Controller:
         for name in fresh:
             if name in self._present:
                 await self._control(name)
+        for name, namespace in tuple(self._controlled.items()):
+            terms = rules.terms(name)
+            if terms != namespace.terms:
+                namespace.apply(terms)
+                await self._watching.reconcile(namespace, Changes(sure=False))
         self._changed()
 
     def scan_cgroups(self) -> None:
         """Read the cgroups that are there. Blocking; before the first bindings are asked for."""
-        with contextlib.suppress(DlpError):
-            self._cgroups = {one.path: one for one in scan(find_cgroup2()).cgroups}
-
-    def _known(self) -> dict[str, int]:
-        """Keys by name: of what is controlled, and of what an earlier process left attached."""
-        keys = self._keys.known()
-        left = {entry.name: keys[inode] for inode, entry in self._before.items() if inode in keys}
-        return left | self.keys()
+        self._bindings.scan()
 
     def bindings(self, policies: PolicySet) -> dict[tuple[int, int], int]:
         """Policy numbers by (namespace key, cgroup id), all that are needed."""
-        found: dict[tuple[int, int], int] = {}
-        for name, key in self._known().items():
-            own = _resolve(policies, name, None)
-            found[key, 0] = own
-            for path, cgroup in self._cgroups.items():
-                number = _resolve(policies, name, path)
-                if number != own:
-                    found[key, cgroup.id] = number
-        return found
+        keys = self._keys.known()
+        # Of what is controlled, and of what an earlier process left attached.
+        left = {entry.name: keys[inode] for inode, entry in self._before.items() if inode in keys}
+        return self._bindings.all(policies, left | self.keys())
 
     async def close(self) -> None:
         """Let go of everything; enforcement stays on."""
+        self._keeper.close()
         for namespace in self._controlled.values():
-            asyncio.get_running_loop().remove_reader(namespace.changes)
-            await self._in_thread(namespace.close)
+            self._watching.ignore(namespace)
+            await self._watching.run(namespace.close)
         self._controlled.clear()
-        self._thread.shutdown()
+        await self._watching.run(self._kit.places.close)
+        self._watching.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -232,6 +268,11 @@ class Controller:
 
     # -- inside ------------------------------------------------------------------
 
+    async def _rotate(self) -> None:
+        while True:
+            await asyncio.sleep(ROTATE_S)
+            self.rotate_tokens()
+
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
             self._settled.clear()
@@ -240,8 +281,8 @@ class Controller:
     def _tried_expected(self) -> bool:
         if self._expected is None:
             return False
-        covered = {name for name, namespace in self._controlled.items() if namespace.covered}
-        tried = covered | self._failed.keys()
+        ready = {name for name, namespace in self._controlled.items() if namespace.ready}
+        tried = ready | self._failed.keys()
         return all(name in tried for name in self._expected if name in self._present)
 
     def _all_enforced(self) -> bool:
@@ -264,7 +305,7 @@ class Controller:
                 entry = self._left[inode]
                 try:
                     if inode in handles:
-                        detach_entry(entry, handles[inode].fd)
+                        let_go(entry, handles[inode].fd, self._kit.pins, self._kit.places)
                         self._log.info("namespace let go: it is not listed", netns=entry.name)
                 except DlpError as error:
                     self._log.error("namespace not let go", netns=entry.name, reason=str(error))
@@ -272,41 +313,48 @@ class Controller:
                 del self._left[inode]
         for inode, key in self._keys.known().items():
             if inode not in kept:
-                self._keys.release(inode)
-                self._unbind_namespace(key)
+                self._release(inode, key)
+        self._kit.pins.sweep()
         self._present = {name: present[name].inode for name in listed} | self._present
         return listed
 
+    def _tidy(self) -> None:
+        """Unpin links whose device is gone, close namespaces that nothing of ours is in. Blocking.
+
+        The devices of a namespace that is let go of come back to life in another, or not at all.
+        """
+        self._kit.pins.sweep()
+        used = set().union(*(one.places() for one in tuple(self._controlled.values())))
+        for place in self._kit.places.keep(used):
+            for namespace in tuple(self._controlled.values()):
+                namespace.lose(place)
+
     def _workload(self, name: str) -> Workload:
-        policies = self._rules.policies
-        numbers = policies.applicable(name)
-        workload = Workload(
-            name=name,
-            state=WorkloadState.PENDING,
-            policies=tuple(policies.names[number] for number in numbers),
-            mode=policies.mode(numbers[0]) if numbers else Mode.ENFORCE,
-            error=self._failed.get(name, ""),
-        )
-        namespace = self._controlled.get(name)
+        workload = self._rules.workload(name)
+        namespace, failed = self._controlled.get(name), self._failed.get(name)
+        if failed is not None:
+            return replace(workload, state=WorkloadState.FAILED, error=failed)
         if namespace is None:
-            state = WorkloadState.FAILED if name in self._failed else WorkloadState.PENDING
-            return replace(workload, state=state)
-        state = WorkloadState.ENFORCED if namespace.covered else WorkloadState.ATTACHING
-        return replace(
-            workload,
-            state=WorkloadState.FAILED if namespace.error else state,
-            error=namespace.error,
-            key=namespace.key,
-            inode=namespace.handle.inode,
-            devices=tuple(attached.device for attached in namespace.attached.values()),
-        )
+            return replace(workload, quarantined=name in self._cut)
+        cut = self._tokens.has(slot_of(namespace.key), GuardFlag.QUARANTINED)
+        return replace(namespace.describe(workload), quarantined=cut)
+
+    def _controlled_now(self) -> Collection[ControlledNamespace]:
+        return self._controlled.values()
+
+    def _listed(self, inode: int) -> str:
+        """Name of the listed namespace with that inode; in whichever thread."""
+        for name, known in tuple(self._present.items()):
+            if known == inode and name in self._rules.netns:
+                return name
+        return ""
 
     async def _namespace_changed(self, event: NetnsEvent) -> None:
         if event.change is NetnsChange.GONE:
             if self._present.get(event.name) == event.inode:
                 del self._present[event.name]
             namespace = self._controlled.get(event.name)
-            if namespace is not None and namespace.handle.inode == event.inode:
+            if namespace is not None and namespace.inode == event.inode:
                 await self._forget(event.name, detach=False)
             self._changed()
             return
@@ -318,8 +366,9 @@ class Controller:
         if name in self._controlled:
             await self._forget(name, detach=False)
         self._failed.pop(name, None)
+        late = self._expected is not None and name not in self._expected
         try:
-            namespace = await self._in_thread(open_controlled, name, self._datapath, self._keys)
+            namespace = await self._watching.run(self._open, name, late)
         except NetnsNotReadyError:
             return
         except (DlpError, OSError) as error:
@@ -327,97 +376,64 @@ class Controller:
             self._log.error("namespace not enforced", netns=name, reason=str(error))
             self._changed()
             return
-        earlier = self._before.get(namespace.handle.inode)
-        if earlier is not None:
-            namespace.before = {attached.index: attached for attached in earlier.attached}
         # The policy first, the classifier second: its first packet finds its policy.
         self._controlled[name] = namespace
-        self._bind_namespace(name, namespace)
-        await self._in_thread(self._reconcile_safely, namespace)
-        asyncio.get_running_loop().add_reader(namespace.changes, self._devices_changed, name)
-        # A device that came between the two is seen now.
-        await self._in_thread(self._reconcile_safely, namespace)
-        namespace.covered = True
-        self._left.pop(namespace.handle.inode, None)
+        self._bindings.bind(self._rules.policies, name, namespace.key)
+        await self._watching.reconcile(namespace, Changes())
+        self._watching.listen(namespace)
+        self._left.pop(namespace.inode, None)
         if namespace.error:
             self._log.error("namespace not enforced", netns=name, reason=namespace.error)
         else:
-            self._log.info("namespace enforced", netns=name, devices=len(namespace.attached))
+            self._log.info("namespace enforced", netns=name, devices=len(namespace.covers))
         self._changed()
 
-    def _devices_changed(self, name: str) -> None:
-        namespace = self._controlled.get(name)
-        if namespace is None:
-            return
-        removed, sure = drain(namespace.changes)
-        future = self._thread.submit(self._reconcile_safely, namespace, removed, sure)
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._changed))
-
-    def _reconcile_safely(
-        self,
-        namespace: ControlledNamespace,
-        removed: Collection[int] = (),
-        sure: bool = True,  # noqa: FBT001, FBT002 - an executor passes no keywords
-    ) -> None:
-        try:
-            namespace.reconcile(removed, sure=sure)
-        except (DlpError, OSError) as error:
-            namespace.error = str(error)
+    def _open(self, name: str, late: bool) -> ControlledNamespace:  # noqa: FBT001 - for a thread
+        """Blocking."""
+        namespace = open_controlled(
+            name,
+            self._kit,
+            self._keys,
+            self._rules.terms(name),
+            tell=self._on_incident,
+            cut=name in self._cut,
+        )
+        namespace.late = late
+        earlier = self._before.get(namespace.inode)
+        if earlier is not None:
+            namespace.adopt(earlier.attached, self._recorded, earlier.unprotected_ms)
+        return namespace
 
     async def _forget(self, name: str, *, detach: bool) -> None:
         namespace = self._controlled.pop(name, None)
         self._failed.pop(name, None)
         if namespace is None:
             return
-        asyncio.get_running_loop().remove_reader(namespace.changes)
+        self._watching.ignore(namespace)
         if detach:
             try:
-                await self._in_thread(namespace.detach)
+                await self._watching.run(namespace.detach)
             except DlpError as error:
-                self._left[namespace.handle.inode] = _entry(name, namespace)
+                self._left[namespace.inode] = _entry(name, namespace)
                 self._log.error("namespace not let go", netns=name, reason=str(error))
-        await self._in_thread(namespace.close)
-        self._keys.release(namespace.handle.inode)
-        self._unbind_namespace(namespace.key)
+        await self._watching.run(namespace.close)
+        self._release(namespace.inode, namespace.key)
         self._changed()
 
-    def _bind_namespace(self, name: str, namespace: ControlledNamespace) -> None:
-        policies = self._rules.policies
-        own = _resolve(policies, name, None)
-        for path, cgroup in self._cgroups.items():
-            number = _resolve(policies, name, path)
-            if number != own:
-                self._datapath.bind(namespace.key, cgroup.id, number)
-        self._datapath.bind(namespace.key, 0, own)
-
-    def _unbind_namespace(self, key: int) -> None:
-        table = self._datapath.tables["workloads"]
-        for who in [who for who in list(table.keys()) if who.netns == key]:
-            table.delete(who)
-
-    def _bind_cgroup(self, cgroup: Cgroup, *, appeared: bool) -> None:
-        for name, namespace in self._controlled.items():
-            if not appeared:
-                self._datapath.unbind(namespace.key, cgroup.id)
-                continue
-            number = _resolve(self._rules.policies, name, cgroup.path)
-            if number != _resolve(self._rules.policies, name, None):
-                self._datapath.bind(namespace.key, cgroup.id, number)
+    def _release(self, inode: int, key: int) -> None:
+        self._keys.release(inode)
+        self._bindings.unbind(key)
 
     def _changed(self) -> None:
         self._settled.set()
-        record.write(self._record_path, tuple(self._entries()))
+        self._keeper.changed()
         self._on_change()
 
     def _entries(self) -> Iterable[record.Entry]:
         yield from self._left.values()
         for name, namespace in self._controlled.items():
-            if namespace.handle.inode not in self._left:
+            if namespace.inode not in self._left:
                 yield _entry(name, namespace)
-
-    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
 
 def _within(fd: int, call: Callable[..., T], *args: Any) -> T:
@@ -426,21 +442,4 @@ def _within(fd: int, call: Callable[..., T], *args: Any) -> T:
 
 
 def _entry(name: str, namespace: ControlledNamespace) -> record.Entry:
-    return record.Entry(name, namespace.handle.inode, tuple(namespace.attached.values()))
-
-
-def _resolve(policies: PolicySet, netns: str, cgroup: str | None) -> int:
-    try:
-        return policies.resolve(netns, cgroup)
-    except ConfigError:
-        return STRICTEST
-
-
-def detach_entry(entry: record.Entry, fd: int) -> None:
-    """Take the classifiers of a namespace off, given its descriptor. Blocking."""
-    link = NamespaceLink(fd)
-    try:
-        for attached in entry.attached:
-            link.detach(attached)
-    finally:
-        link.close()
+    return record.Entry(name, namespace.inode, namespace.attached, namespace.unprotected_ms)

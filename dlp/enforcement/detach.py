@@ -1,6 +1,6 @@
-"""Take classifiers off: those of the record, or every one that is found.
+"""Take guards and classifiers off: those of the record, or every one that is found.
 
-The record says what to put back; the kernel says where classifiers are.
+The record says what to put back; the kernel says where filters are, and pins are links.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dlp.datapath.attach import Attached, NamespaceLink
+from dlp.datapath import links
+from dlp.datapath.attach import NAMES, Attached, NamespaceLink, Placed
+from dlp.datapath.links import Hook, Pins
+from dlp.enforcement.guards import drop_guard, take_off
+from dlp.enforcement.places import Places
 from dlp.enforcement.record import Entry
 from dlp.errors import DlpError, KernelError
 from dlp.workloads.netns import names, open_netns
@@ -18,27 +22,40 @@ from dlp.workloads.netns import names, open_netns
 _PROC = Path("/proc")
 
 
-def take_off_all(entries: Iterable[Entry], *, everywhere: bool = False) -> int:
+def take_off_all(
+    entries: Iterable[Entry], *, everywhere: bool = False, pins: Pins | None = None
+) -> int:
     """Detach; returns how many classifiers were taken off. Blocking.
 
     Args:
         entries: of the record.
         everywhere: also in namespaces that the record does not know. They may be another
             gateway's (one with a /run of its own), so this has to be asked for.
+        pins: all links pinned there go, whatever the record says.
 
     Raises:
-        KernelError: a classifier could not be taken off; those of other namespaces were.
+        KernelError: one could not be taken off; those of other namespaces were.
     """
-    known = {entry.inode: {one.index: one for one in entry.attached} for entry in entries}
-    count = 0
+    entries = tuple(entries)
+    pins = pins if pins is not None else Pins()
     failed: list[str] = []
+    # A guard alone lets nothing through, so that all of them go first.
+    _remove_guards(entries, pins, failed)
+    removed = {number for number in pins if pins.hook(number) is Hook.EGRESS}
+    count = sum(pins.detach(number) for number in removed)
+    known: dict[int, dict[int, Attached]] = {}
+    for entry in entries:
+        for one in entry.attached:
+            known.setdefault(one.netns or entry.inode, {})[one.index] = one
     for inode, fd, name in _namespaces():
         if not everywhere and inode not in known:
             continue
         try:
-            count += _take_off(fd, known.get(inode, {}))
+            count += _take_off(fd, known.get(inode, {}), everywhere=everywhere)
         except (DlpError, OSError) as error:
             failed.append(f"{name}: {error}")
+    if everywhere and links.supported():
+        count += _detach_links()
     if failed:
         raise KernelError(
             f"not detached from {len(failed)} namespaces ({failed[0]})",
@@ -47,20 +64,61 @@ def take_off_all(entries: Iterable[Entry], *, everywhere: bool = False) -> int:
     return count
 
 
-def _take_off(fd: int, known: dict[int, Attached]) -> int:
+def let_go(entry: Entry, fd: int, pins: Pins, places: Places) -> None:
+    """Take off what a record tells of a namespace, given its descriptor. Blocking.
+
+    Raises:
+        KernelError: the kernel refuses.
+    """
+    own = NamespaceLink(fd)
+    try:
+        for attached in entry.attached:
+            elsewhere = attached.netns not in (0, entry.inode)
+            place = places.open(attached.netns) if elsewhere else None
+            take_off(place.link if place else own, attached, pins, places)
+    finally:
+        own.close()
+
+
+def _remove_guards(entries: Iterable[Entry], pins: Pins, failed: list[str]) -> None:
+    places = Places()
+    try:
+        for entry in entries:
+            for guard in [one.guard for one in entry.attached if one.guard is not None]:
+                try:
+                    drop_guard(guard, pins, places)
+                except DlpError as error:
+                    failed.append(f"{entry.name}: {error}")
+    finally:
+        places.close()
+    for number in [number for number in pins if pins.hook(number) is Hook.INGRESS]:
+        pins.detach(number)
+
+
+def _take_off(fd: int, known: dict[int, Attached], *, everywhere: bool) -> int:
     link = NamespaceLink(fd)
     count = 0
     try:
         for device in link.devices():
-            if not link.attached(device.index):
-                continue
-            link.detach(
-                known.get(device.index)
-                or Attached(device=device.name, index=device.index, made_qdisc=False)
-            )
-            count += 1
+            if everywhere and link.attached(device.index, Hook.INGRESS):
+                link.remove(Placed(device=device.name, index=device.index), Hook.INGRESS)
+            filtered = link.attached(device.index)
+            attached = known.get(device.index)
+            if filtered or attached:
+                link.detach(attached or Attached(device=device.name, index=device.index))
+            count += filtered
     finally:
         link.close()
+    return count
+
+
+def _detach_links() -> int:
+    """Cut off every link whose program has one of our names; how many classifiers there were."""
+    count = 0
+    for hook in (Hook.INGRESS, Hook.EGRESS):
+        for number, name in links.everywhere(hook):
+            if name == NAMES[hook]:
+                count += links.cut(number) and hook is Hook.EGRESS
     return count
 
 

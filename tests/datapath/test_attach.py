@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import os
 import socket
 import threading
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from dlp.datapath import libbpf
+from dlp.datapath import libbpf, rtnetlink
 from dlp.datapath.attach import (
     GSO_MAX_SIZE,
     HANDLE,
@@ -17,7 +18,7 @@ from dlp.datapath.attach import (
     Attached,
     Device,
     NamespaceLink,
-    _device,
+    device_of,
 )
 from dlp.datapath.pins import BPFFS
 from dlp.errors import KernelError
@@ -74,7 +75,12 @@ def test_attached_filter_drops(pair, link, program):
     attached = link.attach(device(link), program)
 
     assert attached == Attached(
-        device=DEVICE, index=device(link).index, made_qdisc=True, gso_max_size=65536
+        device=DEVICE,
+        index=device(link).index,
+        netns=link.inode,
+        made_qdisc=True,
+        gso_max_size=65536,
+        gso_ipv4_max_size=attached.gso_ipv4_max_size,
     )
     assert GSO_MAX_SIZE == device(link).gso_max_size
     assert (True, False, True) == (before, pair.leaks(), pair.leaks(b"hello"))
@@ -240,7 +246,7 @@ def test_verdict_of_a_later_filter_counts(pair, link, program):
 
 # -- which devices ----------------------------------------------------------------------------
 
-HARDWARE = {"ifname": "eth1", "index": 2, "flags": 1, "ifi_type": 1, "linkinfo": None}
+HARDWARE = rtnetlink.Link(name="eth1", index=2, kind=None, family=0, hardware=1, flags=1)
 KINDS = {
     "veth": ("type veth peer name {}p", True),
     "macvlan": (f"link {DEVICE} type macvlan mode bridge", True),
@@ -264,7 +270,7 @@ def test_boundary(pair, link, kind: str):
     except AssertionError as error:
         # This kernel has none of the kind: asked without the device then.
         assert "Unknown device type" in str(error)  # noqa: PT017
-        made = _device({**HARDWARE, "linkinfo": {"kind": kind}})
+        made = device_of(dataclasses.replace(HARDWARE, kind=kind))
     else:
         made = device(link, name)
 
@@ -280,8 +286,8 @@ def test_loopback_is_no_boundary(link):
 def test_hardware_is_a_boundary():
     """A device without a kind is hardware; it is one as long as it speaks Ethernet."""
 
-    assert _device(HARDWARE).boundary
-    assert not _device({**HARDWARE, "ifi_type": 65534}).boundary
+    assert device_of(HARDWARE).boundary
+    assert not device_of(dataclasses.replace(HARDWARE, hardware=65534)).boundary
 
 
 def test_devices_are_told(pair, link):

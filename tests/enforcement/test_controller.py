@@ -8,48 +8,75 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from dlp.config.model import AttachWay
+from dlp.datapath import links
+from dlp.datapath.links import Pins
 from dlp.enforcement import controller as module
+from dlp.enforcement import namespace as namespaces
 from dlp.enforcement import record
 from dlp.enforcement.admission import Standing
-from dlp.enforcement.controller import Controller, Rules
+from dlp.enforcement.controller import Controller
 from dlp.enforcement.detach import take_off_all
 from dlp.enforcement.keys import slot_of
-from dlp.model import Mode, WorkloadState
-from tests.netlab import CARD, DEVICE, PATIENCE, PORT, SINK4, Pair, connect, make_cgroup, sh
+from dlp.enforcement.rules import Rules
+from dlp.model import Incident, Mode, WorkloadState
+from tests.netlab import (
+    CARD,
+    DEVICE,
+    PATIENCE,
+    PORT,
+    SINK4,
+    Pair,
+    connect,
+    make_cgroup,
+    programs,
+    sh,
+)
 
 pytest_plugins = ["tests.netlab_fixture"]
 pytestmark = pytest.mark.netns
 
 DROP = '  - {name: default, rules: [{signatures: ["pci.*"], action: drop}]}'
+OURS = "tcx:dlp_entry" if links.supported() else "clsact:dlp_entry"
+CLSACT = {"attach": AttachWay.CLSACT}
 ENFORCED, FAILED, PENDING = WorkloadState.ENFORCED, WorkloadState.FAILED, WorkloadState.PENDING
 
 
 class Rig:
     """Controllers over one datapath; `load` makes policies live as the gateway does."""
 
-    def __init__(self, live, cards, policy_set, path: Path) -> None:
+    def __init__(self, live, cards, policy_set, path: Path, links: Path) -> None:
         self.datapath = live
         self.record = path / "attached.json"
+        self.links = links
+        self.incidents: list[Incident] = []
         self._cards = cards
         self._policy_set = policy_set
 
-    def rules(self, *netns: str, policies: str = DROP) -> Rules:
+    def rules(self, *netns: str, policies: str = DROP, **options: object) -> Rules:
         """Rules, whose policies are live from here on."""
         chosen = self._policy_set(policies, netns=netns)
         self.datapath.load(
             self._cards, chosen.kernel_policies(time.time()), hmac_key=b"live", release=1
         )
-        return Rules(netns, chosen)
+        return Rules(netns, chosen, **options)
 
     @contextlib.asynccontextmanager
     async def control(self, rules: Rules) -> AsyncIterator[Controller]:
         """A controller at work."""
         async with (
-            Controller(self.datapath, rules, record_path=self.record) as made,
+            Controller(
+                self.datapath,
+                rules,
+                record_path=self.record,
+                links=self.links,
+                on_incident=self.incidents.append,
+            ) as made,
             asyncio.TaskGroup() as group,
         ):
             tasks = [
@@ -63,9 +90,9 @@ class Rig:
 
 
 @pytest.fixture
-def rig(live, cards, policy_set, tmp_path):
+def rig(live, cards, policy_set, tmp_path, links_path):
     """Nothing is under control yet."""
-    return Rig(live, cards, policy_set, tmp_path)
+    return Rig(live, cards, policy_set, tmp_path, links_path)
 
 
 def inode_of(path: str) -> int:
@@ -147,7 +174,7 @@ async def test_namespace_that_comes_later(lab, rig, record_property):
         await until(lambda: control.workloads()[0].devices == (DEVICE,))
 
         assert (False, [PENDING]) == before
-        assert "dlp_entry" in sh(f"tc -n {name} filter show dev {DEVICE} egress")
+        assert [OURS] == programs(name)
 
 
 async def test_waiting_for_a_namespace(lab, rig):
@@ -166,18 +193,18 @@ async def test_waiting_for_a_namespace(lab, rig):
 async def test_attaching(lab, rig, monkeypatch):
     """Until its devices have been gone through, a namespace is not told as enforced."""
     pair = lab.pair()
-    reconcile = module.ControlledNamespace.reconcile
+    reconcile = namespaces.ControlledNamespace.reconcile
     told = []
 
     def watched(namespace, *args, **options):
         told.append((states(control), control._tried_expected()))
         return reconcile(namespace, *args, **options)
 
-    monkeypatch.setattr(module.ControlledNamespace, "reconcile", watched)
+    monkeypatch.setattr(namespaces.ControlledNamespace, "reconcile", watched)
     async with rig.control(rig.rules(pair.inner)) as control:
         assert await control.wait_enforced(0)
 
-        assert [([WorkloadState.ATTACHING], False)] * 2 == told
+        assert ([WorkloadState.ATTACHING], False) == told[0]
         assert [ENFORCED] == states(control)
 
 
@@ -200,7 +227,7 @@ async def test_device_that_comes_later(lab, rig, record_property):
         took = await until(lambda: len(control.workloads()[0].devices) == 3)
         record_property("covered_after_ms", round(took * 1000, 1))
 
-        assert "dlp_entry" in sh(f"tc -n {pair.inner} filter show dev second egress")
+        assert [OURS] == programs(pair.inner, "second")
 
 
 async def test_device_made_anew(lab, rig):
@@ -215,7 +242,7 @@ async def test_device_made_anew(lab, rig):
         )
         await until(lambda: len(control.workloads()[0].devices) == 2)
 
-        assert 1 == len(pair.filters())
+        assert [OURS] == programs(pair.inner)
 
 
 async def test_many_devices_at_once(lab, rig):
@@ -259,7 +286,7 @@ async def test_namespace_that_is_not_listed(lab, rig):
     async with rig.control(rig.rules(pair.inner)) as control:
         await control.wait_enforced(0)
 
-        assert [] == other.filters()
+        assert [] == programs(other.inner)
         assert await leaks(other)
 
 
@@ -304,7 +331,7 @@ async def test_namespace_that_is_no_longer_listed(lab, rig):
         await control.apply(rig.rules())
 
         assert [] == control.workloads()
-        assert [] == pair.filters()
+        assert [] == programs(pair.inner)
         assert "clsact" not in pair.qdiscs()
         assert key not in {who.netns for who in list(rig.datapath.tables["workloads"].keys())}
 
@@ -437,7 +464,7 @@ async def test_place_that_is_taken(lab, rig, monkeypatch):
     pair = lab.pair()
     pair.tc(f"qdisc add dev {DEVICE} clsact")
     pair.tc(f"filter add dev {DEVICE} egress pref 1 u32 match u32 0 0 classid 1:1")
-    async with rig.control(rig.rules(pair.inner)) as control:
+    async with rig.control(rig.rules(pair.inner, **CLSACT)) as control:
         told = await control.wait_enforced(0)
         (workload,) = control.workloads()
         await asyncio.to_thread(pair.tc, f"filter del dev {DEVICE} egress pref 1")
@@ -470,11 +497,12 @@ async def test_record(lab, rig):
     pair = lab.pair()
     async with rig.control(rig.rules(pair.inner)) as control:
         await control.wait_enforced(0)
-        (entry,) = record.read(rig.record)
         inode = control.workloads()[0].inode
+    (entry,) = record.read(rig.record)
 
     assert (pair.inner, inode) == (entry.name, entry.inode)
-    assert [(DEVICE, True)] == [(one.device, one.made_qdisc) for one in entry.attached]
+    assert [(DEVICE, OURS)] == [(one.device, f"{one.way}:dlp_entry") for one in entry.attached]
+    assert [DEVICE] == [one.guard.device for one in entry.attached]
 
 
 async def test_restart(lab, rig):
@@ -502,7 +530,7 @@ async def test_name_of_a_namespace_before_it_is_controlled(lab, rig):
     async with rig.control(rules) as control:
         await control.wait_enforced(0)
         key = control.workloads()[0].key
-    async with Controller(rig.datapath, rules, record_path=rig.record) as control:
+    async with Controller(rig.datapath, rules, record_path=rig.record, links=rig.links) as control:
         assert pair.inner == control.name_of(key)
         assert "netns-5" == control.name_of(5 << 16)
 
@@ -516,7 +544,7 @@ async def test_namespace_unlisted_while_no_controller_ran(lab, rig):
     async with rig.control(rig.rules(pair.inner)) as control:
         await control.wait_enforced(0)
 
-    assert [] == other.filters()
+    assert [] == programs(other.inner)
     assert "clsact" not in other.qdiscs()
     assert key not in {who for who, _ in bound(rig)}
     assert [pair.inner] == [entry.name for entry in record.read(rig.record)]
@@ -530,7 +558,7 @@ async def test_record_before_all_are_taken_over(lab, rig, monkeypatch):
     rules = rig.rules(*(pair.inner for pair in pairs))
     async with rig.control(rules) as control:
         await control.wait_enforced(0)
-    async with Controller(rig.datapath, rules, record_path=rig.record) as control:
+    async with Controller(rig.datapath, rules, record_path=rig.record, links=rig.links) as control:
         await control._control(pairs[0].inner)
     names = {entry.name for entry in record.read(rig.record)}
 
@@ -557,11 +585,11 @@ async def test_detach_all(lab, rig):
         await control.wait_enforced(0)
     entries = record.read(rig.record)
     gone = record.Entry("gone", 5, entries[0].attached)
-    count = await asyncio.to_thread(take_off_all, (*entries, gone))
+    count = await asyncio.to_thread(partial(take_off_all, pins=Pins(rig.links)), (*entries, gone))
 
     assert 2 == count
     for pair in pairs:
-        assert [] == pair.filters()
+        assert [] == programs(pair.inner)
         assert "clsact" not in pair.qdiscs()
 
 

@@ -28,7 +28,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->seam = 0;
 	s->open = 0;
 	s->again = 0;
-	s->given = 0;
+	s->released = 0;
 	s->verdict_signature = 0;
 	s->next_byte = UNKNOWN_BYTE;
 	s->ended = 1;
@@ -316,7 +316,8 @@ int classify(struct __sk_buff *skb)
 
 			if (awaited == AWAITED_HOLD)
 				programs.call(skb, SLOT_HOLD);
-			if (awaited) {
+			s->released = awaited == AWAITED_RELEASED;
+			if (awaited == AWAITED_TAKE_OUT || awaited == AWAITED_HOLD) {
 				tally(s, DLP_R_HELD, 1, s->payload);
 				return take_out(skb, s);
 			}

@@ -77,6 +77,13 @@ static __always_inline u64 bit_number(const struct dlp_constants *c, u64 one)
 	return c->bit_number[(one * DLP_DEBRUIJN) >> 58];
 }
 
+/* Shifts count modulo 64 in this instruction set; C would want that said each time. */
+static __always_inline u64 shift_right(u64 v, u64 by)
+{
+	asm volatile("%0 >>= %1" : "+r"(v) : "r"(by));
+	return v;
+}
+
 static __always_inline u64 index_of(u64 v)
 {
 	asm volatile("%0 &= 0x7fff" : "+r"(v));

@@ -3,8 +3,10 @@
  * Segments that wait: for the inspector's word (hold), or for the byte behind an open end.
  *
  * The suspicious segment and all of its flow beyond it are taken out of the way so that TCP
- * believes it sent them. TCP sends them again by itself, in order and with the same bytes;
- * then the word, or the byte, is there. Nothing is queued here.
+ * believes it sent them. TCP sends them again by itself, in order; then the word, or the
+ * byte, is there. Nothing is queued here. TCP may cut anew what it sends again, and a process
+ * can change pages that it lent to the kernel: so the inspector's word counts for the bytes
+ * that it was given, of which a copy is kept, one segment at a time.
  */
 
 #define UNKNOWN_BYTE 256
@@ -30,7 +32,6 @@ static __always_inline int begin_hold(struct __sk_buff *skb, struct scratch *s,
 		note(s, DLP_EV_HELD, DLP_HOLD, DLP_R_HELD);
 		list_flow(s, flow);
 	}
-	s->given = 0;
 	s->again = s->packet_base + s->payload <= flow->held_to;
 	programs.call(skb, SLOT_HOLD);
 	tally(s, DLP_R_HELD, 1, s->payload);
@@ -68,6 +69,7 @@ enum awaited {
 	AWAITED_GO_ON = 0,
 	AWAITED_HOLD = 1, /* give it to the inspector, take it out */
 	AWAITED_TAKE_OUT = 2,
+	AWAITED_RELEASED = 3, /* go on, if it is what the inspector was given */
 };
 
 /* A segment with payload of a flow that is held: what is known by now? */
@@ -97,12 +99,57 @@ static __always_inline u32 await_word(struct scratch *s, struct dlp_flow *flow)
 		give_up(s, flow, end);
 		return AWAITED_GO_ON;
 	}
+	if (ahead > 0)
+		return AWAITED_TAKE_OUT; /* sent again after the one that waits */
 	s->packet_base = start;
 	s->again = end <= flow->held_to;
-	if (end > flow->clear_to && (ahead <= 0 || (start <= flow->held_to && !s->again)))
-		return AWAITED_HOLD;
-	/* What follows a held segment is sent again after it. */
-	return ahead > 0 ? AWAITED_TAKE_OUT : AWAITED_GO_ON;
+	return end > flow->clear_to ? AWAITED_HOLD : AWAITED_RELEASED;
+}
+
+/* Whether a segment that the inspector has cleared is not what it was given. */
+static __always_inline int differs_from_copy(struct scratch *s, struct buffer *buf)
+{
+	struct copy *copy = copies.lookup(&s->flow_id);
+	u64 from;
+
+	if (!copy || s->packet_base < copy->base ||
+	    s->packet_base + s->payload > copy->base + copy->length)
+		return 1;
+	from = s->packet_base - copy->base;
+	s->index_key = 0;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < CHUNK; i += 8) {
+		u64 at, mine, given, left;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		if (i >= s->payload)
+			break;
+		at = from + i;
+		asm volatile("%0 &= 0x3fff" : "+r"(at));
+		given = *(u64 *)(copy->bytes + at);
+		mine = *(u64 *)(buf->b + PAYLOAD + (i & (CHUNK - 1)));
+		left = least(s->payload - i, 8);
+		s->index_key |= nonzero((mine ^ given) & shift_right(~0ULL, 64 - left * 8));
+	}
+	BARRIER();
+	return s->index_key != 0;
+}
+
+/* Other bytes than the inspector has cleared: they are a new question. */
+static __always_inline int ask_anew(struct __sk_buff *skb, struct scratch *s)
+{
+	struct dlp_flow *flow = flow_of_packet(skb, s);
+
+	if (!flow)
+		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
+	words.delete(&s->flow_id);
+	flow->clear_to = s->packet_base;
+	flow->held_to = s->packet_base;
+	flow->held_ns = s->now;
+	flow->kept = 0;
+	tally(s, DLP_R_REWRITTEN, 1, s->payload);
+	return begin_hold(skb, s, flow);
 }
 
 /*
@@ -129,14 +176,18 @@ static __always_inline int await_byte(struct __sk_buff *skb, struct scratch *s,
 	return 0;
 }
 
-/* Give a held segment to the inspector, chunk by chunk, and take it out. */
+/*
+ * Give a held segment to the inspector, keep a copy, and take it out. Of one that is longer
+ * than a chunk, the first chunk: TCP sends again in smaller pieces.
+ */
 int hold(struct __sk_buff *skb)
 {
 	struct scratch *s = scratch_area();
 	struct buffer *buf = buffer_area();
 	struct dlp_payload *header;
 	struct dlp_flow *flow;
-	u64 rest, size, back = 0;
+	struct copy *copy;
+	u64 size, back = 0;
 	u8 *at;
 
 	if (!s || !buf)
@@ -144,15 +195,15 @@ int hold(struct __sk_buff *skb)
 	flow = flow_of_packet(skb, s);
 	if (!flow)
 		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
-	rest = s->payload - s->given;
-	if (rest > CHUNK)
-		rest = CHUNK;
-	size = rest - 1;
+	s->chunk = s->payload;
+	if (s->chunk > CHUNK)
+		s->chunk = CHUNK;
+	size = s->chunk - 1;
 	asm volatile("%0 &= 0x3fff\n%0 += 1" : "+r"(size));
-	if (bpf_skb_load_bytes(skb, s->payload_at + s->given, buf->b + PAYLOAD, size))
+	if (bpf_skb_load_bytes(skb, s->payload_at, buf->b + PAYLOAD, size))
 		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
-	/* The first of a hold brings what stood before it: a match may have begun there. */
-	if (!s->given && s->packet_base == flow->offset) {
+	/* With it goes what stood before it: a match may have begun there. */
+	if (s->packet_base == flow->offset) {
 		__builtin_memcpy(buf->b + ORIGIN, flow->tail, DLP_TAIL);
 		back = least(s->packet_base, DLP_TAIL);
 	}
@@ -165,11 +216,11 @@ int hold(struct __sk_buff *skb)
 	header->time_ns = bpf_ktime_get_ns();
 	header->flow = s->flow_id;
 	header->key = s->key;
-	header->offset = s->packet_base + s->given - s->before;
-	header->length = rest + s->before;
+	header->offset = s->packet_base - s->before;
+	header->length = s->chunk + s->before;
 	header->release = s->release;
 	header->policy = s->policy;
-	header->final = s->tcp_flags & TCP_FIN ? s->given + rest >= s->payload : 0;
+	header->final = s->tcp_flags & TCP_FIN && s->chunk == s->payload;
 	header->held = 1;
 	header->again = s->again;
 	header->before = s->before;
@@ -178,17 +229,19 @@ int hold(struct __sk_buff *skb)
 	asm volatile("%0 &= 0x7fff" : "+r"(size));
 	if (size > sizeof(*header) + DLP_TAIL + CHUNK)
 		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
-	tally(s, DLP_R_HELD, !s->given, rest);
+	tally(s, DLP_R_HELD, 1, s->payload);
 	if (holds.ringbuf_output(at, size, 0)) {
-		tally(s, DLP_R_HOLD_LOST, 1, rest);
+		tally(s, DLP_R_HOLD_LOST, 1, s->payload);
 		return take_out(skb, s);
 	}
-	s->given += rest;
-	if (s->given < s->payload) {
-		programs.call(skb, SLOT_HOLD);
+	if (s->again)
 		return take_out(skb, s);
-	}
-	if (s->packet_base + s->payload > flow->held_to)
-		flow->held_to = s->packet_base + s->payload;
+	copy = (struct copy *)(buf->b + PAYLOAD - 16);
+	copy->base = s->packet_base;
+	copy->length = s->chunk;
+	if (copies.update(&s->flow_id, copy))
+		tally(s, DLP_R_HOLD_LOST, 1, s->payload); /* and given again */
+	else
+		flow->held_to = s->packet_base + s->chunk;
 	return take_out(skb, s);
 }

@@ -51,6 +51,13 @@ struct unit {
 	u64 at;
 };
 
+/* What the inspector was given of a held flow: nothing else may leave on its word. */
+struct copy {
+	u64 base; /* stream offset of the first byte */
+	u64 length;
+	u8 bytes[CHUNK + 64]; /* the last ones are read, and masked off */
+};
+
 struct buffer {
 	u8 b[BUFFER];
 };
@@ -100,7 +107,7 @@ struct scratch {
 	u32 seam; /* the tail was judged with this segment's first byte behind it */
 	u32 open; /* a match ends with the segment, and its boundary is not known */
 	u32 again; /* a held segment that was given before */
-	u32 given; /* bytes of it in the ring */
+	u32 released; /* cleared by the inspector: to be compared with what it was given */
 	u32 before; /* bytes of the tail that go with it */
 	u32 hold_timeout_ms;
 
@@ -214,6 +221,7 @@ BPF_SK_STORAGE(sockets, struct dlp_flow);
 /* What has no socket of its own, and copies of what has, for readers. */
 BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_flow, flows, 65536);
 BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_datagram, datagrams, 4096);
+BPF_TABLE("lru_hash", u64, struct copy, copies, 512);
 BPF_TABLE("lru_hash", struct dlp_seen_key, u32, seen, 65536);
 
 BPF_PROG_ARRAY(programs, 16);

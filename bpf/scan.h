@@ -21,13 +21,6 @@ struct bloom_probe {
 	u64 shift; /* of a product, to the word's number times 8 */
 };
 
-/* Shifts count modulo 64 in this instruction set; C would want that said each time. */
-static __always_inline u64 shift_right(u64 v, u64 by)
-{
-	asm volatile("%0 >>= %1" : "+r"(v) : "r"(by));
-	return v;
-}
-
 static __always_inline u64 gram_in_bloom(const struct bloom_probe *b, const u8 *p)
 {
 	u64 product = (u64)(*(u32 *)p | FOLD) * b->multiplier;
@@ -141,6 +134,8 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	}
 	if (load_chunk(skb, s, buf))
 		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
+	if (s->released && differs_from_copy(s, buf))
+		return ask_anew(skb, s);
 	if (s->back && refuses_rewritten(skb, s, buf))
 		return drop_segment(skb, s, DLP_R_REWRITTEN);
 

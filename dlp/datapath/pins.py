@@ -70,6 +70,7 @@ MAPS = (
     "sockets",
     "flows",
     "datagrams",
+    "copies",
     "seen",
     "programs",
     "events",

@@ -18,6 +18,7 @@ _PORT = 7200
 _PORTS = 50_000
 _PROCESSES = 2
 _WAIT_S = 0.5
+_ALIVE_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,10 @@ def measure(protected: Protected, forbidden: bytes, flows: int, scratch: Path) -
 
 def _connected(stack: ExitStack, namespace: str, address: str) -> socket.socket:
     with namespaces.inside(namespace):
-        return stack.enter_context(socket.create_connection((address, _PORT)))
+        peer = stack.enter_context(socket.create_connection((address, _PORT)))
+    # What is dropped on the way out TCP takes for a full queue: it gives up in ten seconds.
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _ALIVE_MS)
+    return peer
 
 
 def _nowhere(protected: Protected) -> str:

@@ -25,7 +25,7 @@ from dlp.datapath.links import Hook, InChain
 _SYS_BPF, _LINK_GET_FD_BY_ID = 321, 30
 _POLL_S = 0.0002
 _PATIENCE_S = 5.0
-_SENT = 60_000
+_SENT = 20_000
 _CONFIG = """\
 version: 1
 state_dir: {directory}/state
@@ -83,7 +83,9 @@ def measure(directory: Path, rounds: int) -> list[Tampered]:
         found = []
         for _ in range(rounds):
             for way, tamper in ways.items():
-                sending = beside.submit(datagrams.send, name, link.receiver_address, file, _SENT)
+                sending = beside.submit(
+                    datagrams.send, name, link.receiver_address, file, _SENT, paced=True
+                )
                 time.sleep(0.3)  # the sender is on its way
                 taken = _timed(name, link.device, tamper)
                 sending.result()

@@ -8,8 +8,20 @@ import socket
 import time
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
-from tests.netlab import CARD, PORT, SINK4, Pair, inside, socket_in, until
+from tests.netlab import (
+    CARD,
+    DEVICE,
+    PORT,
+    SINK4,
+    WORKLOAD4,
+    Pair,
+    inside,
+    socket_in,
+    until,
+)
 
 pytest_plugins = ["tests.netlab_fixture", "tests.gateway_fixture"]
 pytestmark = pytest.mark.netns
@@ -190,6 +202,58 @@ def test_urgent(host, web):
     )
     assert ("urgent", "drop", True) == (verdict["detail"], verdict["action"], verdict["enforced"])
     assert metrics["bypass"] >= 1
+
+
+SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
+
+
+def past_the_classifier(pair: Pair, payload: bytes, count: int = 1) -> None:
+    """Datagrams that a packet socket hands to the device itself."""
+    ethernet = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    datagram = IP(src=WORKLOAD4, dst=SINK4) / UDP(sport=4444, dport=PORT) / payload
+    with socket_in(pair.inner, socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+        sender.bind((DEVICE, 0))
+        frame = bytes(ethernet / datagram)
+        for _ in range(count):
+            sender.send(frame)
+
+
+def test_bypass(host, web):
+    """What skips the classifier does not arrive, and is told with its headers."""
+    with host.ready() as gateway:
+        until(lambda: workload(gateway)["guard"] == "guarded")
+        past_the_classifier(web, CARD)
+        told = incident(gateway, "bypass", "no_token")
+        web._sender.sendto(b"behind it", (SINK4, PORT))
+        arrived = web._datagrams.recv(100)
+
+    assert b"behind it" == arrived
+    assert (web.inner, "udp", {"address": WORKLOAD4, "port": 4444}, PORT) == (
+        told["workload"],
+        told["protocol"],
+        told["source"],
+        told["destination"]["port"],
+    )
+
+
+def test_flood_of_bypasses(host, web):
+    """A flood is one or two rows, and their counts are the number of packets."""
+    sent = 20_000
+
+    def rows(gateway) -> list[dict]:
+        found = gateway.incidents("bypass")
+        return [one for one in found if (one["workload"], one["what"]) == (web.inner, "no_token")]
+
+    with host.ready() as gateway:
+        until(lambda: workload(gateway)["guard"] == "guarded")
+        past_the_classifier(web, b"flood", sent)
+        until(lambda: sum(one["count"] for one in rows(gateway)) >= sent)
+        time.sleep(2.5)  # what would be counted twice is counted now
+        found = rows(gateway)
+
+    assert sent == sum(one["count"] for one in found)
+    assert len(found) <= 2
 
 
 # -- the end: what is pinned goes here --------------------------------------------------------

@@ -19,10 +19,10 @@ _PENDING = 256
 class SetCut(Protocol):
     """Cuts a workload in the kernel, or ends that.
 
-    No error where it is not under control: it is asked again once it is.
+    It holds for a workload that is not under control too, from when it is.
     """
 
-    def __call__(self, workload: str, *, on: bool) -> None: ...
+    def __call__(self, workload: str, /, *, on: bool) -> None: ...
 
 
 class Isolation:
@@ -105,7 +105,7 @@ class Isolation:
                 self._asked.task_done()
 
     def apply(self) -> None:
-        """Set in the kernel what is to be cut: a namespace may have come under control."""
+        """Set in the kernel what is to be cut: at the start, before namespaces are taken over."""
         for cut in self._quarantine:
             self._set_cut(cut.workload, on=True)
 

@@ -107,10 +107,11 @@ class GatewayService:
         self._isolation = Isolation(
             self._quarantine,
             listed=lambda: self._loaded.config.workloads.netns,
-            set_cut=self._set_cut,
+            set_cut=self._controller.quarantine,
             tell=self._incidents.add,
             log=self._log,
         )
+        self._isolation.apply()
         self._responses = Responses(self._killer.add, self._isolation.escalate)
         counted = {who.netns for who in list(datapath.tables["workloads"].keys())}
         self._losses = Losses(partial(sample, datapath), counted)
@@ -202,10 +203,7 @@ class GatewayService:
         )
 
     async def workloads(self) -> list[Workload]:
-        return [
-            replace(one, quarantined=one.name in self._quarantine)
-            for one in self._controller.workloads()
-        ]
+        return self._controller.workloads()
 
     async def flows(self, *, workload: str | None = None, limit: int = 1000) -> list[Flow]:
         found = flows_of(self._datapath, self._controller.name_of, self._loaded.policies.names)
@@ -311,6 +309,7 @@ class GatewayService:
         if event.kind is abi.EventKind.BYPASS:
             self._losses.told(event.packet.netns)
             self._controller.look_again(event.packet.netns)
+            self._controller.look_again(event.packet.netns)
         elif event.kind is abi.EventKind.HOLD_TIMEOUT:
             self._holds.keeper.timed_out(event.flow)
         if incident is not None:
@@ -355,16 +354,12 @@ class GatewayService:
         self._loop.call_soon_threadsafe(self._incidents.add, incident)
 
     def _on_change(self) -> None:
-        self._isolation.apply()
         self._gate.changed()
 
     async def _keep_gates(self) -> None:
         """A child waits for listed namespaces only: which are there has to be known first."""
         await self._controller.wait_known()
         await self._gate.run()
-
-    def _set_cut(self, workload: str, *, on: bool) -> None:
-        self._controller.quarantine(workload, on=on)
 
     async def _beat(self) -> None:
         swept = time.monotonic()

@@ -99,10 +99,11 @@ static __always_inline u32 await_word(struct scratch *s, struct dlp_flow *flow)
 		give_up(s, flow, end);
 		return AWAITED_GO_ON;
 	}
-	if (ahead > 0)
-		return AWAITED_TAKE_OUT; /* sent again after the one that waits */
 	s->packet_base = start;
 	s->again = end <= flow->held_to;
+	/* What is beyond is sent again after the one that waits; the next of it is given too. */
+	if (ahead > 0)
+		return start == flow->held_to ? AWAITED_HOLD : AWAITED_TAKE_OUT;
 	return end > flow->clear_to ? AWAITED_HOLD : AWAITED_RELEASED;
 }
 
@@ -136,6 +137,16 @@ static __always_inline int differs_from_copy(struct scratch *s, struct buffer *b
 	return s->index_key != 0;
 }
 
+/* What the inspector was asked, and what it said, is about other bytes. */
+static __always_inline void forget_question(struct scratch *s, struct dlp_flow *flow)
+{
+	words.delete(&s->flow_id);
+	flow->clear_to = s->packet_base;
+	flow->held_to = s->packet_base;
+	flow->kept = 0;
+	tally(s, DLP_R_REWRITTEN, 1, s->payload);
+}
+
 /* Other bytes than the inspector has cleared: they are a new question. */
 static __always_inline int ask_anew(struct __sk_buff *skb, struct scratch *s)
 {
@@ -143,12 +154,8 @@ static __always_inline int ask_anew(struct __sk_buff *skb, struct scratch *s)
 
 	if (!flow)
 		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
-	words.delete(&s->flow_id);
-	flow->clear_to = s->packet_base;
-	flow->held_to = s->packet_base;
+	forget_question(s, flow);
 	flow->held_ns = s->now;
-	flow->kept = 0;
-	tally(s, DLP_R_REWRITTEN, 1, s->payload);
 	return begin_hold(skb, s, flow);
 }
 
@@ -176,6 +183,29 @@ static __always_inline int await_byte(struct __sk_buff *skb, struct scratch *s,
 	return 0;
 }
 
+#define APPENDED 8192 /* bytes that may stand before a segment in the copy, and be added to it */
+
+/* Put a segment behind what the inspector has; 0 where that cannot be. */
+static __always_inline int append_to_copy(struct __sk_buff *skb, struct scratch *s,
+					  struct dlp_flow *flow)
+{
+	struct copy *copy = copies.lookup(&s->flow_id);
+	u64 at, size = s->payload;
+
+	if (!copy || s->packet_base != copy->base + copy->length || copy->length >= APPENDED ||
+	    size > APPENDED)
+		return 0;
+	at = copy->length;
+	asm volatile("%0 &= 0x1fff" : "+r"(at));
+	size--;
+	asm volatile("%0 &= 0x1fff\n%0 += 1" : "+r"(size));
+	if (bpf_skb_load_bytes(skb, s->payload_at, copy->bytes + at, size))
+		return 0;
+	copy->length += s->payload;
+	flow->held_to = s->packet_base + s->payload;
+	return 1;
+}
+
 /*
  * Give a held segment to the inspector, keep a copy, and take it out. Of one that is longer
  * than a chunk, the first chunk: TCP sends again in smaller pieces.
@@ -195,6 +225,10 @@ int hold(struct __sk_buff *skb)
 	flow = flow_of_packet(skb, s);
 	if (!flow)
 		return drop(skb, s, DLP_R_MAP_FAILED, s->payload);
+	if (s->packet_base > flow->offset && !append_to_copy(skb, s, flow)) {
+		tally(s, DLP_R_HELD, 1, s->payload);
+		return take_out(skb, s);
+	}
 	s->chunk = s->payload;
 	if (s->chunk > CHUNK)
 		s->chunk = CHUNK;
@@ -202,6 +236,11 @@ int hold(struct __sk_buff *skb)
 	asm volatile("%0 &= 0x3fff\n%0 += 1" : "+r"(size));
 	if (bpf_skb_load_bytes(skb, s->payload_at, buf->b + PAYLOAD, size))
 		return drop_segment(skb, s, DLP_R_LOAD_FAILED);
+	/* Sent again with other bytes: not what was asked about. */
+	if (s->again && differs_from_copy(s, buf)) {
+		s->again = 0;
+		forget_question(s, flow);
+	}
 	/* With it goes what stood before it: a match may have begun there. */
 	if (s->packet_base == flow->offset) {
 		__builtin_memcpy(buf->b + ORIGIN, flow->tail, DLP_TAIL);
@@ -234,7 +273,7 @@ int hold(struct __sk_buff *skb)
 		tally(s, DLP_R_HOLD_LOST, 1, s->payload);
 		return take_out(skb, s);
 	}
-	if (s->again)
+	if (s->again || s->packet_base > flow->offset)
 		return take_out(skb, s);
 	copy = (struct copy *)(buf->b + PAYLOAD - 16);
 	copy->base = s->packet_base;

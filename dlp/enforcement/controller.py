@@ -401,7 +401,9 @@ class Controller:
         namespace.late = late
         earlier = self._before.get(namespace.inode)
         if earlier is not None:
-            namespace.adopt(earlier.attached, self._recorded, earlier.unprotected_ms)
+            namespace.adopt(
+                earlier.attached, self._recorded, earlier.unprotected_ms, earlier.rto_us
+            )
         return namespace
 
     async def _forget(self, name: str, *, detach: bool) -> None:
@@ -442,4 +444,6 @@ def _within(fd: int, call: Callable[..., T], *args: Any) -> T:
 
 
 def _entry(name: str, namespace: ControlledNamespace) -> record.Entry:
-    return record.Entry(name, namespace.inode, namespace.attached, namespace.unprotected_ms)
+    return record.Entry(
+        name, namespace.inode, namespace.attached, namespace.unprotected_ms, namespace.rto_us
+    )

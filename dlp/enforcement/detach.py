@@ -17,6 +17,7 @@ from dlp.enforcement.guards import drop_guard, take_off
 from dlp.enforcement.places import Places
 from dlp.enforcement.record import Entry
 from dlp.errors import DlpError, KernelError
+from dlp.workloads import rto
 from dlp.workloads.netns import names, open_netns
 
 _PROC = Path("/proc")
@@ -47,11 +48,14 @@ def take_off_all(
     for entry in entries:
         for one in entry.attached:
             known.setdefault(one.netns or entry.inode, {})[one.index] = one
+    floors = {entry.inode: entry.rto_us for entry in entries if entry.rto_us is not None}
     for inode, fd, name in _namespaces():
-        if not everywhere and inode not in known:
+        if not everywhere and inode not in known and inode not in floors:
             continue
         try:
             count += _take_off(fd, known.get(inode, {}), everywhere=everywhere)
+            if inode in floors:
+                rto.restore(fd, floors[inode])
         except (DlpError, OSError) as error:
             failed.append(f"{name}: {error}")
     if everywhere and links.supported():
@@ -78,6 +82,8 @@ def let_go(entry: Entry, fd: int, pins: Pins, places: Places) -> None:
             take_off(place.link if place else own, attached, pins, places)
     finally:
         own.close()
+    if entry.rto_us is not None:
+        rto.restore(fd, entry.rto_us)
 
 
 def _remove_guards(entries: Iterable[Entry], pins: Pins, failed: list[str]) -> None:

@@ -25,6 +25,7 @@ from dlp.enforcement.places import Place, open_place
 from dlp.enforcement.tamper import Teller
 from dlp.errors import DlpError
 from dlp.model import Incident, Protection, Workload, WorkloadState
+from dlp.workloads import rto
 from dlp.workloads.netns import NETNS_DIR, open_netns
 
 
@@ -39,6 +40,7 @@ class ControlledNamespace:
         before: that, by namespace and index, as far as it is not taken over yet.
         covered: its devices have been gone through once; ready: and no guard is awaited.
         unprotected_ms: see Workload; the longest of its devices'.
+        rto_us: floor of TCP's retransmission timeout before it was lowered; None: it was not.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ControlledNamespace:
     ready: bool = False
     error: str = ""
     unprotected_ms: float | None = None
+    rto_us: int | None = None
 
     # -- what is seen from outside -----------------------------------------------
 
@@ -133,6 +136,7 @@ class ControlledNamespace:
                 self._bring(self.place, device, changes, errors)
             elif device.loopback:
                 self._leave_alone(device)
+        self._keep_rto()
         self.uncovered = tuple(
             one.name for one in devices.values() if not (one.boundary or one.loopback) and one.up
         )
@@ -143,11 +147,15 @@ class ControlledNamespace:
         return before != self._state()
 
     def adopt(
-        self, attached: Iterable[Attached], recorded: float, unprotected_ms: float | None
+        self,
+        attached: Iterable[Attached],
+        recorded: float,
+        unprotected_ms: float | None,
+        rto_us: int | None = None,
     ) -> None:
-        """Take over what an earlier process had attached; before the first `reconcile`."""
+        """Take over what an earlier process had done; before the first `reconcile`."""
         self.before = {(one.netns or self.inode, one.index): one for one in attached}
-        self.recorded, self.unprotected_ms = recorded, unprotected_ms
+        self.recorded, self.unprotected_ms, self.rto_us = recorded, unprotected_ms, rto_us
 
     def apply(self, terms: Terms) -> None:
         """Take over other terms; `reconcile` carries them out."""
@@ -191,6 +199,20 @@ class ControlledNamespace:
         for key, cover in tuple(self.covers.items()):
             self._take_off(cover.place or self.place, cover.attached)
             del self.covers[key]
+        self.apply(replace(self.terms, holds=False))
+        self._keep_rto()
+
+    def _keep_rto(self) -> None:
+        """Where something may be held, it is to be sent again soon.
+
+        Not being able to leaves held segments waiting for longer, and nothing unenforced.
+        """
+        with contextlib.suppress(DlpError):
+            if self.terms.holds and not self.terms.monitor and self.rto_us is None:
+                self.rto_us = rto.lower(self.place.fd)
+            elif not self.terms.holds and self.rto_us is not None:
+                rto.restore(self.place.fd, self.rto_us)
+                self.rto_us = None
 
     def _take_off(self, place: Place, attached: Attached) -> None:
         kit = self.coverer.kit
@@ -203,7 +225,7 @@ class ControlledNamespace:
 
     def _state(self) -> object:
         told = {key: (one.attached, one.good, one.guarding) for key, one in self.covers.items()}
-        return told, self.error, self.uncovered, self.ready
+        return told, self.error, self.uncovered, self.ready, self.rto_us
 
     # -- a device ----------------------------------------------------------------
 

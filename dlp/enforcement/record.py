@@ -22,12 +22,16 @@ _PAUSE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The classifiers and guards of one namespace; `unprotected_ms` as of Workload."""
+    """The classifiers and guards of one namespace; `unprotected_ms` as of Workload.
+
+    `rto_us`: floor of its retransmission timeout before it was lowered; None if it was not.
+    """
 
     name: str
     inode: int
     attached: tuple[Attached, ...]
     unprotected_ms: float | None = None
+    rto_us: int | None = None
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -39,6 +43,7 @@ def read(path: Path) -> tuple[Entry, ...]:
                 item["inode"],
                 tuple(_attached(one) for one in item["attached"]),
                 item.get("unprotected_ms"),
+                item.get("rto_us"),
             )
             for item in json.loads(path.read_text())
         )

@@ -13,7 +13,13 @@ from dlp.enforcement.record import Entry
 GUARD = Placed(device="veth7", index=9, netns=13, way=Way.TCX, link=41)
 ENTRIES = (
     Entry("web", 11, (Attached(device="eth0", index=2, made_qdisc=True),)),
-    Entry("api", 14, (Attached(device="eth0", index=2, way=Way.TCX, link=40, guard=GUARD),), 2.5),
+    Entry(
+        "api",
+        14,
+        (Attached(device="eth0", index=2, way=Way.TCX, link=40, guard=GUARD),),
+        2.5,
+        200_000,
+    ),
     Entry("empty", 12, ()),
 )
 # As the first version wrote it.

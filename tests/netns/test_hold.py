@@ -53,6 +53,7 @@ class Answering:
         self.datapath, self.loaded, self.release = datapath, loaded, release
         self.verdicts, self.events = [], []
         self.mute = False
+        self._before = datapath.counters(SLOT)
         self._translator = Translator(lambda _: "web", distinct=datapath.distinct)
         self._translator.add(Release(release, loaded.image, loaded.policies))
         self._words = Words(datapath)
@@ -109,7 +110,7 @@ class Answering:
         os.kill(self.lane._matcher.pid, 9)
 
     def counter(self, reason: Reason) -> int:
-        return self.datapath.counters(SLOT)[reason][0]
+        return self.datapath.counters(SLOT)[reason][0] - self._before[reason][0]
 
     def __enter__(self):
         self._thread.start()

@@ -9,7 +9,7 @@ import pytest
 
 from dlp.resources import bpf_dir
 from tests.datapath.conftest import require_root
-from tests.oracle import campaign, mutants
+from tests.oracle import campaign, mutants, sockets
 from tests.oracle.mutants import MUTANTS
 
 GUEST = bool(os.environ.get("DLP_GUEST"))  # emulated: some 30 times slower
@@ -31,6 +31,22 @@ def test_kernel_equals_model():
     assert total.matches > CASES
     # Of a guest's thousand, half a per cent would be five: chance alone can exceed that.
     assert total.over_budget < (10 if GUEST else CASES // 200)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("stride", campaign.STRIDES)
+def test_sockets_equal_model(stride: int | None):
+    """The same over real connections: state with the socket, tokens, the guard behind them."""
+    require_root()
+    count = 20 if GUEST else 700
+
+    total = sockets.campaign(SEED, count, stride)
+
+    shown = "\n".join(map(str, total.disagreements[:10]))
+    assert not total.disagreements, f"{len(total.disagreements)} disagreements:\n{shown}"
+    assert count == total.cases + total.recut
+    assert total.matches > count
+    assert total.recut + total.over_budget < max(3, count // 50)
 
 
 @pytest.mark.kernel

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dlp.errors import DlpError
-from tests.oracle import campaign, wire
+from tests.oracle import campaign, sockets, wire
 from tests.oracle.campaign import Tally, judge_of
+from tests.oracle.cases import Case
 from tests.oracle.compare import outline
 from tests.oracle.harness import Kernel
 from tests.oracle.mutants import StaleMutantError
+from tests.oracle.sockets import Sockets
 from tests.oracle.trials import Trial, run_mutants
 
 CASES = 100_000
@@ -31,17 +33,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED, help="of all randomness")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--mutants", action="store_true", help="break the source and see it found")
-    parser.add_argument("--stride", type=int, choices=(2, 3, 6), help="with --case: of its set")
+    parser.add_argument(
+        "--stride", type=int, choices=(2, 3, 6), help="with --case or --sockets: of the set"
+    )
     parser.add_argument("--case", type=int, help="run this one alone")
     parser.add_argument("--show", action="store_true", help="with --case: its outline, no value")
+    parser.add_argument("--sockets", action="store_true", help="over real TCP connections")
     arguments = parser.parse_args()
     try:
         wire.require_root()
-        if arguments.case is not None:
-            return _one(arguments.seed, arguments.case, arguments.stride, show=arguments.show)
-        if arguments.mutants:
-            return _mutants(arguments.seed)
-        return _all(arguments.seed, arguments.cases, arguments.jobs)
+        return _chosen(arguments)
     except PermissionError as error:
         print(f"oracle: {error}", file=sys.stderr)
         return 3
@@ -51,6 +52,22 @@ def main() -> int:
     except DlpError as error:
         print(f"oracle: {error.message}", file=sys.stderr)
         return error.exit_code
+
+
+def _chosen(arguments: argparse.Namespace) -> int:
+    if arguments.case is not None:
+        return _one(
+            arguments.seed,
+            arguments.case,
+            arguments.stride,
+            show=arguments.show,
+            connected=arguments.sockets,
+        )
+    if arguments.mutants:
+        return _mutants(arguments.seed)
+    if arguments.sockets:
+        return _connected(arguments.seed, arguments.cases, arguments.stride)
+    return _all(arguments.seed, arguments.cases, arguments.jobs)
 
 
 def _all(seed: int, cases: int, jobs: int) -> int:
@@ -77,6 +94,10 @@ def _all(seed: int, cases: int, jobs: int) -> int:
         sorts = Counter((each.what, each.signature) for each in total.disagreements)
         for (what, signature), number in sorts.most_common():
             print(f"{number:6} {what} {signature}")
+    return _sum(total, seed, began)
+
+
+def _sum(total: Tally, seed: int, began: float) -> int:
     kinds = ", ".join(f"{count} {kind}" for kind, count in total.kinds.most_common())
     print(f"oracle: {kinds}; {total.over_budget} went over budget; seed {seed}")
     print(f"oracle: {time.monotonic() - began:.0f} s")
@@ -87,13 +108,33 @@ def _all(seed: int, cases: int, jobs: int) -> int:
     return 1 if total.disagreements else 0
 
 
-def _one(seed: int, number: int, stride: int | None, *, show: bool) -> int:
-    wire.leave_namespace()
+def _connected(seed: int, cases: int, stride: int | None) -> int:
+    began = time.monotonic()
+    total = sockets.campaign(seed, cases, stride)
+    for disagreement in total.disagreements[:SHOWN]:
+        print(disagreement)
+    print(f"oracle: over real connections; {total.recut} were cut otherwise by TCP")
+    return _sum(total, seed, began)
+
+
+def _one(seed: int, number: int, stride: int | None, *, show: bool, connected: bool) -> int:
     judge = judge_of(stride, seed)
-    case = judge.cases[number]
+    case: Case | None = judge.cases[number]
+    if connected:
+        case = sockets.over_sockets(judge.cases[number])
+        if case is None:
+            print(f"oracle: case {number} is none that a socket can send", file=sys.stderr)
+            return 2
+    else:
+        wire.leave_namespace()
+    assert case is not None
     with Kernel() as kernel:
         kernel.load(judge.set)
-        (observed,) = kernel.run([case])
+        if connected:
+            with Sockets(kernel) as road:
+                observed = road.run(case)
+        else:
+            (observed,) = kernel.run([case])
     expected = judge.expected(case)
     rules = judge.set.packs.rules
     if show:

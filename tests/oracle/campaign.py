@@ -66,8 +66,9 @@ class Judge:
         judge = self._model.datagrams if case.carrier is Carrier.UDP else self._model.stream
         return judge(case.stream, case.segments)
 
-    def judge(self, case: Case, observed: Sequence[Observed]) -> Outcome:
-        again = f"--seed {self._seed} --case {case.number} --show"
+    def judge(self, case: Case, observed: Sequence[Observed], *, flags: str = "") -> Outcome:
+        """`flags` go into each disagreement, as arguments that show it again."""
+        again = f"--seed {self._seed} --case {case.number} --show{flags}"
         if self._stride is not None:
             again += f" --stride {self._stride}"
         return compare(again, case, self.set.packs.rules, self.expected(case), observed)

@@ -132,13 +132,14 @@ class Kernel:
                 if not send(frame(case, segment, self._flow)):
                     observed.passed = False
                     observed.over_budget = self._went_over_budget()
-        for ring in self._rings:
-            ring.consume()
-        self._assign(began, flat)
+        self.collect(began, flat)
         return results
 
-    def _assign(self, began: list[int], flat: list[Observed]) -> None:
-        """Each record belongs to the last segment that was sent before its time."""
+    def collect(self, began: list[int], flat: list[Observed]) -> None:
+        """Read the rings; each record belongs to the last segment sent before its time."""
+        for ring in self._rings:
+            while ring.consume():
+                pass
         for raw in self._events:
             event = abi.EventStruct.from_buffer_copy(raw)
             if event.kind != abi.EventKind.MATCH:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,7 +26,6 @@ import structlog
 import dlp
 from dlp.api.app import create_app
 from dlp.api.serve import serve
-from dlp.datapath import gates
 from dlp.datapath.datapath import ROOT, Datapath, current_layout
 from dlp.datapath.pins import RUN, Layout, remove_tree
 from dlp.enforcement import lock, record
@@ -40,6 +40,9 @@ from dlp.model import (
 )
 from dlp.store.tokens import TokenStore
 from dlp.store.verdicts import VerdictStore
+
+# Beside builds, pinned links and gates lie there, which outlive them.
+_BUILD = re.compile(r"[0-9a-f]{16}")
 
 
 def run(config_path: Path, netns: list[str], wait: float) -> int:
@@ -139,7 +142,7 @@ def _other_builds() -> list[Layout]:
     found = [
         Layout(path, RUN / f"datapath-{path.name}.json")
         for path in ROOT.iterdir()
-        if path not in {current, gates.PINS}
+        if path != current and _BUILD.fullmatch(path.name)
     ]
     return sorted(
         found,

@@ -162,7 +162,12 @@ class NamespaceLink:
     ) -> Attached:
         """Put `program` on a device's egress, in place of the one of ours that may be there."""
         placed = self.place(device.name, device.index, program, Hook.EGRESS, way=way, pins=pins)
-        lowered = self.lower(device)
+        try:
+            lowered = self.lower(device)
+        except KernelError:
+            if pins is not None and self.device(device.index) is None:
+                pins.detach(placed.link)
+            raise
         return Attached(
             device=placed.device,
             index=placed.index,

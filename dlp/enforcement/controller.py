@@ -201,9 +201,9 @@ class Controller:
                     self._changed()
                 if failed and not namespace.error:
                     self._log.info("namespace enforced", netns=name)
-            if time.monotonic() - swept > _SWEEP_S:
-                swept = time.monotonic()
-                await self._watching.run(self._tidy)
+            due = time.monotonic() - swept > _SWEEP_S
+            swept = time.monotonic() if due else swept
+            await self._watching.run(self._tidy, due)
 
     async def watch_cgroups(self) -> None:
         """Follow cgroups, for policies that name some, until cancelled."""
@@ -318,12 +318,13 @@ class Controller:
         self._present = {name: present[name].inode for name in listed} | self._present
         return listed
 
-    def _tidy(self) -> None:
-        """Unpin links whose device is gone, close namespaces that nothing of ours is in. Blocking.
+    def _tidy(self, sweep: bool) -> None:  # noqa: FBT001 - for a thread
+        """Close namespaces that nothing of ours is in; unpin links of devices that are gone.
 
-        The devices of a namespace that is let go of come back to life in another, or not at all.
+        Blocking. A namespace that can be had by no path is let go of, so that it can end.
         """
-        self._kit.pins.sweep()
+        if sweep:
+            self._kit.pins.sweep()
         used = set().union(*(one.places() for one in tuple(self._controlled.values())))
         for place in self._kit.places.keep(used):
             for namespace in tuple(self._controlled.values()):

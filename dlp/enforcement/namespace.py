@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from dlp.datapath.abi import GuardFlag
-from dlp.datapath.attach import Attached, Device
+from dlp.datapath.attach import Attached, Device, Way
 from dlp.datapath.rtnetlink import Link
 from dlp.enforcement import tamper
 from dlp.enforcement.changes import Changes
@@ -308,11 +308,12 @@ class ControlledNamespace:
         """A device is not where it was: deleted, or moved to another namespace."""
         kit = self.coverer.kit
         del self.covers[cover.key]
-        place, index = self._where(cover, link) or (None, 0)
-        if place is None and not kit.hangs(cover.attached):
+        found = self._where(cover, link)
+        if found is None and not kit.hangs(cover.attached):
             if not self._shared(cover):
                 drop_links(cover.attached, kit.pins)
             return
+        place, index = found or (None, 0)
         inode = place.inode if place is not None else 0
         if cover.place is not None and inode != cover.place.inode:
             where = f"namespace {inode}" if inode else "a namespace that cannot be found"
@@ -324,10 +325,14 @@ class ControlledNamespace:
         cover.device = replace(cover.device, index=index or cover.device.index)
         cover.attached = replace(cover.attached, netns=inode, index=cover.device.index)
         cover.peer = None
+        cover.good &= cover.attached.way is Way.TCX  # a filter does not move along
         self.covers.setdefault(cover.key, cover)
 
     def _where(self, cover: Cover, link: Link | None) -> tuple[Place | None, int] | None:
-        """Namespace and index of a device now, by what its removal told or by its host end."""
+        """Namespace and index of a device now, by what its removal told or by its host end.
+
+        The namespace is None where it cannot be found; all is None where no trace is left.
+        """
         kit = self.coverer.kit
         if link is not None and link.new_index > 0:
             place = kit.places.find(self.place.link, link.new_nsid)

@@ -3,8 +3,8 @@
 A namespace has no name of its own: rtnetlink tells of a veth's other end by a number that counts
 in the asking namespace only. So candidates are shown to the kernel until one has that number:
 those in use, then the names under /run/netns, then the namespaces of all processes. Looking
-through the processes takes milliseconds, so that it is done at most once a second, for all that
-are looked for.
+through the processes takes milliseconds, so that what was found is kept for a moment, and what
+was not found is not looked for again at once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dlp.workloads.netns import NETNS_DIR, open_netns
 OWN = Path("/proc/thread-self/ns/net")
 _PROC = Path("/proc")
 _FRESH_S = 1.0
+_LEAST_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,18 @@ class Finder:
         missed = self._missed.get((asking, nsid))
         if missed is not None and time.monotonic() - missed < self.fresh_s:
             return None
-        for found in self._candidates():
-            known = -1
-            with contextlib.suppress(OSError):
-                known = nsid_of(found.fd)
-            if known == nsid:
-                self._missed.pop((asking, nsid), None)
-                return found
-            os.close(found.fd)
+        asked: set[int] = set()
+        for _ in range(2):
+            for inode in self._list().keys() - asked:
+                found = _open(self._listed[inode])
+                if found is None:
+                    continue
+                if _knows(nsid_of, found.fd, nsid):
+                    self._missed.pop((asking, nsid), None)
+                    return found
+                os.close(found.fd)
+            asked = set(self._listed)
+            self._grow_old()  # it may have been made since
         self._missed[asking, nsid] = time.monotonic()
         return None
 
@@ -69,9 +74,7 @@ class Finder:
                 return found
             if found is not None:
                 os.close(found.fd)
-            if path is None:
-                return None
-            self._listed_at = float("-inf")  # what was listed is out of date
+            self._grow_old()
         return None
 
     def is_there(self, found_at: Path, inode: int) -> bool:
@@ -86,11 +89,10 @@ class Finder:
         self._missed.clear()
         self._listed_at = float("-inf")
 
-    def _candidates(self) -> Iterator[Found]:
-        for path in tuple(self._list().values()):
-            found = _open(path)
-            if found is not None:
-                yield found
+    def _grow_old(self) -> None:
+        """What was listed is out of date, unless that was just now."""
+        if time.monotonic() - self._listed_at >= min(_LEAST_S, self.fresh_s):
+            self._listed_at = float("-inf")
 
     def _list(self) -> dict[int, Path]:
         if time.monotonic() - self._listed_at < self.fresh_s:
@@ -112,9 +114,11 @@ class Finder:
                     yield process / "ns/net"
 
 
-def open_own() -> Found | None:
-    """The namespace of the calling thread."""
-    return _open(OWN)
+def _knows(nsid_of: Callable[[int], int], fd: int, nsid: int) -> bool:
+    try:
+        return nsid_of(fd) == nsid
+    except OSError:
+        return False
 
 
 def _open(path: Path) -> Found | None:

@@ -18,7 +18,7 @@ import structlog
 
 from dlp.datapath.abi import GuardFlag
 from dlp.datapath.datapath import Datapath
-from dlp.datapath.links import LINKS, Pins
+from dlp.datapath.links import LINKS, Hook, Pins
 from dlp.enforcement import record
 from dlp.enforcement.admission import Standing
 from dlp.enforcement.bindings import Bindings
@@ -311,12 +311,25 @@ class Controller:
                     self._log.error("namespace not let go", netns=entry.name, reason=str(error))
                     continue
                 del self._left[inode]
+        self._drop_unrecorded()
         for inode, key in self._keys.known().items():
             if inode not in kept:
                 self._release(inode, key)
         self._kit.pins.sweep()
         self._present = {name: present[name].inode for name in listed} | self._present
         return listed
+
+    def _drop_unrecorded(self) -> None:
+        """Take off guards that an earlier process placed in its last moments. Blocking.
+
+        Nobody knows whose they are, and one without its classifier lets nothing through. Where
+        the namespace is listed, its guard is placed anew.
+        """
+        attached = (one for entry in self._before.values() for one in entry.attached)
+        recorded = {one.guard.link for one in attached if one.guard is not None}
+        for number in [number for number in self._kit.pins if number not in recorded]:
+            if self._kit.pins.hook(number) is Hook.INGRESS:
+                self._kit.pins.detach(number)
 
     def _tidy(self, sweep: bool) -> None:  # noqa: FBT001 - for a thread
         """Close namespaces that nothing of ours is in; unpin links of devices that are gone.

@@ -19,8 +19,9 @@ from dlp.inspector.client import MatcherProcess
 from dlp.inspector.messages import Finding, Record, Word
 from dlp.inspector.session import Limits
 
-# Less than what a held flow waits, so that a record which is too much costs others little.
-LIMITS = Limits(cpu_s=0.25, hang_s=2.0, backoff_s=0.01)
+# Less than what a held flow waits, so that a record which is too much costs others little;
+# and few records on their way, as those that are take no turns any more.
+LIMITS = Limits(cpu_s=0.25, hang_s=2.0, backoff_s=0.01, in_flight=2)
 
 
 class HoldLane:

@@ -79,6 +79,7 @@ class _Held:
         keep: the last word kept the flow.
         behind: the matcher process has not got all that is kept.
         waits: segments of it are held, as far as is known.
+        lane: of its workload.
     """
 
     base: int
@@ -88,6 +89,7 @@ class _Held:
     seen: float
     policy: int = 0
     release: int = 0
+    lane: int = 0
     data: bytearray = field(default_factory=bytearray, repr=False)
     whole: bool = True
     again: bool = False
@@ -187,6 +189,7 @@ class HoldKeeper:
             cut=payload.before >= TAIL,
             policy=self._policy_of(held),
             time_ns=payload.time_ns,
+            lane=held.lane,
         )
         self._submit(held, record)
 
@@ -218,6 +221,7 @@ class HoldKeeper:
                 left=payload.offset + payload.before,
                 seen=now,
                 waits=False,
+                lane=payload.packet.netns,
             )
         held.seen = now
         self._flows.move_to_end(flow)
@@ -318,6 +322,7 @@ class HoldKeeper:
             anew=True,
             policy=self._policy_of(held),
             time_ns=time_ns,
+            lane=held.lane,
         )
         held.behind = False
         self._submit(held, record)

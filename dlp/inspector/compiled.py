@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +19,10 @@ from dlp.signatures.image import Check, ImageSignature
 LEFT = 1  # bytes before a match that its regex may look at
 
 Validator = Callable[[bytes], bool]
+
+
+class TooLongError(Exception):
+    """A search was given up; holds no byte of what was searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +46,51 @@ class Compiled:
     reach: int
     signature: ImageSignature = field(repr=False)
 
-    def search(self, data: bytearray, at: int) -> re.Match[bytes] | None:
-        """The first match that starts at `at` or behind."""
+    def search(self, data: bytearray, at: int, until: float = math.inf) -> re.Match[bytes] | None:
+        """The first match that starts at `at` or behind.
+
+        Raises TooLongError past `until` (time.process_time), as far as the expression can be
+        tried place by place: where it has no bound, text can be made to take a second and more.
+        """
         if self.anchor is not None:
             hit = data.find(self.anchor.literal, at)
             if hit < 0:
                 return None
             at = max(at, hit - self.anchor.before)
+            if self.head and not self.reach:
+                return self._try_each(self.pattern, data, at, until)
         elif self.digits is not None:
             return self.digits.search(self.pattern, data, at)
         return self.pattern.search(data, at)
 
-    def begun(self, data: bytearray, at: int) -> int | None:
-        """Where, at `at` or behind, a match may have begun that its next bytes decide."""
+    def begun(self, data: bytearray, at: int, until: float = math.inf) -> int | None:
+        """Where, at `at` or behind, a match may have begun that its next bytes decide.
+
+        Raises as `search`.
+        """
+        if self.front is None:
+            return None
         at = max(at, len(data) - self.reach) if self.reach else at
         if self.head:
-            at = data.find(self.head, at)
-        hit = self.front.search(data, at) if self.front is not None and at >= 0 else None
+            hit = self._try_each(self.front, data, at, until)
+        else:
+            hit = self.front.search(data, at)
         # The first that is found is the longest.
         if hit is None or len(data) - hit.start() < self.rule.front:
             return None
         return hit.start()
+
+    def _try_each(
+        self, pattern: re.Pattern[bytes], data: bytearray, at: int, until: float
+    ) -> re.Match[bytes] | None:
+        """As pattern.search(data, at): a match begins with the head."""
+        while (at := data.find(self.head, at)) >= 0:
+            if match := pattern.match(data, at):
+                return match
+            if time.process_time() > until:
+                raise TooLongError
+            at += 1
+        return None
 
     def blocks(self, policy: int) -> bool:
         """Whether its matches may block a held flow of that policy."""

@@ -1,7 +1,7 @@
 """Finds what the full regular expressions say in the records of many flows.
 
-Bytes in, findings out: no sockets, no clock, no logging. Nothing here keeps a value longer than
-its flow's window, and no finding or exception shows one.
+Bytes in, findings out: no sockets, no logging, a clock only to give up. Nothing here keeps a value
+longer than its flow's window, and no finding or exception shows one.
 
 A match that touches the end of what has come stays open until the next record, the flow's end, or
 `settle` decides it: it may grow, and its boundary may yet fail. Matches of one signature do not
@@ -13,10 +13,12 @@ match may have begun that is not decided.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from dlp.errors import PackError
-from dlp.inspector.compiled import LEFT, Compiled, Validator, compile_rule
+from dlp.inspector.compiled import LEFT, Compiled, TooLongError, Validator, compile_rule
 from dlp.inspector.messages import Done, Finding, Record, Rule, Word
 from dlp.inspector.window import Window, Windows
 from dlp.signatures import masking
@@ -24,6 +26,7 @@ from dlp.signatures.validators import VALIDATORS
 
 _REJECTED = 4096  # matches of a signature that its validator may refuse in one search
 _FINDINGS = 256  # of one record
+_HELD_S = 0.05  # seconds that a held record may take, as far as that can be stopped
 
 
 class Matcher:
@@ -52,6 +55,7 @@ class Matcher:
         self._compiled: tuple[Compiled, ...] = ()
         self._bounded = 0
         self._suppressed = 0
+        self._until = math.inf
         self.replace(rules, release)
 
     def replace(self, rules: Iterable[Rule], release: int) -> None:
@@ -92,24 +96,29 @@ class Matcher:
         comes behind may make another, longer one of it.
         """
         flow, findings = record.flow, list[Finding]()
+        self._until = time.process_time() + _HELD_S
         if record.anew:
             self._windows.forget(flow)
         window = self._windows.use(flow, record.offset, cut=record.cut)
         if self._windows.is_gap(window, record.offset):
             self._search_held(record, window, findings, ends=True)
         target = self._windows.place(window, record.offset, record.data, cut=record.cut)
-        if target is not window:
+        ends, back = record.again or record.final, window.base
+        if target is not window and not window.unsure:
             self._search_held(record, target, findings, ends=True)
             window.unsure |= target.unsure
-        ends = record.again or record.final
-        back = self._search_held(record, window, findings, ends=ends)
+        if not window.unsure:
+            back = self._search_held(record, window, findings, ends=ends)
         surplus = len(window.data) - self._windows.overlap
-        if surplus > 0:
+        if surplus > 0 and not window.unsure:
             if back < window.base + surplus + LEFT:
                 self._bounded += 1
                 self._search_held(record, window, findings, ends=True)
             window.trim(self._windows.overlap)
             back = self._undecided(record, window)
+        if window.unsure:
+            # There will be no word on this flow: the time is others', and so is the room.
+            window.trim(0)
         self._windows.settle(flow)
         if window.unsure:
             return findings, None
@@ -170,11 +179,14 @@ class Matcher:
     ) -> int:
         """Run the rules that can block the flow; the stream offset where an open match begins."""
         bounds = self._bounded, self._suppressed
-        for compiled in self._compiled:
-            if not compiled.blocks(record.policy):
-                continue
-            at = self._undecided_from(compiled, window)
-            self._search_one(compiled, record.flow, window, findings, at, ends=ends, grows=True)
+        try:
+            for compiled in self._compiled:
+                if not compiled.blocks(record.policy):
+                    continue
+                at = self._undecided_from(compiled, window)
+                self._search_one(compiled, record.flow, window, findings, at, ends=ends, grows=True)
+        except TooLongError:
+            self._bounded += 1
         window.unsure |= bounds != (self._bounded, self._suppressed)
         window.fresh = len(window.data)
         return self._undecided(record, window)
@@ -186,7 +198,12 @@ class Matcher:
             if not compiled.blocks(record.policy):
                 continue
             at = self._undecided_from(compiled, window)
-            begun = compiled.begun(window.data, at)
+            try:
+                begun = compiled.begun(window.data, at, self._until)
+            except TooLongError:
+                self._bounded += 1
+                window.unsure = True
+                return window.base
             if begun is not None:
                 back = min(back, window.base + begun)
             else:
@@ -215,7 +232,8 @@ class Matcher:
         """Matches of a rule from index `at` on. `grows`: one at the very end is not the last."""
         rule, data, rejected = compiled.rule.id, window.data, 0
         window.open.pop(rule, None)
-        while match := compiled.search(data, at):
+        until = self._until if grows else math.inf
+        while match := compiled.search(data, at, until):
             start, end = match.span()
             if end == len(data) and not ends:
                 window.open[rule] = start

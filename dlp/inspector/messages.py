@@ -71,7 +71,8 @@ class Record:
         cut: the first byte is context, for the byte behind it; else nothing stands before it.
         anew: forget what came of the flow before.
         policy: of the flow; rules that cannot block under it are passed over. ANY_POLICY: none is.
-        time_ns: when the kernel saw it (CLOCK_MONOTONIC); not sent.
+        time_ns: when the kernel saw it (CLOCK_MONOTONIC).
+        lane: records of different lanes take turns. As `time_ns`, it is not sent.
     """
 
     flow: int
@@ -85,6 +86,7 @@ class Record:
     anew: bool = False
     policy: int = ANY_POLICY
     time_ns: int = 0
+    lane: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

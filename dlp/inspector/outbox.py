@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dlp.inspector.messages import Record, Rule, Stop
@@ -21,19 +21,26 @@ class Release:
 
 
 Item = Record | Release | Stop
+# Records between two other items, by lane.
+_Stretch = OrderedDict[int, deque[Record]]
 
 
 class Outbox:
-    """First in, first out, at most `limit` bytes of records; releases and stops always fit."""
+    """First in, first out, at most `limit` bytes of records; releases and stops always fit.
+
+    Records of several lanes take turns: a lane that is full does not delay the others.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._items: deque[Item] = deque()
+        self._items: deque[_Stretch | Release | Stop] = deque()
         self._filled = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return sum(1 for _ in self._records()) + sum(
+            not isinstance(item, OrderedDict) for item in self._items
+        )
 
     def put(self, item: Item) -> bool:
         """Add at the end; False, and nothing added, where it does not fit."""
@@ -41,33 +48,34 @@ class Outbox:
         if cost and self._size + cost > self._limit:
             return False
         self._size += cost
-        self._items.append(item)
+        if isinstance(item, Record):
+            last = self._items[-1] if self._items else None
+            if not isinstance(last, OrderedDict):
+                last = OrderedDict()
+                self._items.append(last)
+            _add(last, item)
+        else:
+            self._items.append(item)
         self._filled.set()
         return True
 
     def put_back(self, items: Iterable[Record]) -> None:
         """Put records that were taken in front again, in their order, bound or not."""
-        for item in reversed(tuple(items)):
+        stretch: _Stretch = OrderedDict()
+        for item in items:
             self._size += _cost(item)
-            self._items.appendleft(item)
+            _add(stretch, item)
+        if stretch:
+            self._items.appendleft(stretch)
             self._filled.set()
 
     def withdraw(self, flow: int) -> tuple[Record, ...]:
         """Remove the records of a flow, and return them."""
-        records = tuple(
-            item for item in self._items if isinstance(item, Record) and item.flow == flow
-        )
-        self._size -= sum(map(_cost, records))
-        self._items = deque(
-            item for item in self._items if not (isinstance(item, Record) and item.flow == flow)
-        )
-        return records
+        return self._remove(lambda record: record.flow == flow)
 
     def withdraw_held(self) -> None:
         """Remove records of held flows."""
-        kept = [item for item in self._items if not (isinstance(item, Record) and item.held)]
-        self._size = sum(map(_cost, kept))
-        self._items = deque(kept)
+        self._remove(lambda record: record.held)
 
     def withdraw_releases(self) -> None:
         """Remove releases that no process has taken yet."""
@@ -75,7 +83,7 @@ class Outbox:
 
     def clear(self) -> tuple[Record, ...]:
         """Empty the queue; the records that were in it."""
-        records = tuple(item for item in self._items if isinstance(item, Record))
+        records = tuple(self._records())
         self._items.clear()
         self._size = 0
         self._filled.clear()
@@ -92,9 +100,50 @@ class Outbox:
                 return None
         if not self._items:
             return None  # withdrawn meanwhile
-        item = self._items.popleft()
+        first = self._items[0]
+        item = _take(first) if isinstance(first, OrderedDict) else first
+        if not (isinstance(first, OrderedDict) and first):
+            self._items.popleft()
         self._size -= _cost(item)
         return item
+
+    def _records(self) -> Iterator[Record]:
+        for item in self._items:
+            if isinstance(item, OrderedDict):
+                for lane in item.values():
+                    yield from lane
+
+    def _remove(self, wanted: Callable[[Record], bool]) -> tuple[Record, ...]:
+        removed = tuple(filter(wanted, self._records()))
+        if not removed:
+            return ()
+        self._size -= sum(map(_cost, removed))
+        kept: deque[_Stretch | Release | Stop] = deque()
+        for item in self._items:
+            if isinstance(item, OrderedDict):
+                stretch: _Stretch = OrderedDict()
+                for record in (one for lane in item.values() for one in lane):
+                    if not wanted(record):
+                        _add(stretch, record)
+                if stretch:
+                    kept.append(stretch)
+            else:
+                kept.append(item)
+        self._items = kept
+        return removed
+
+
+def _add(stretch: _Stretch, record: Record) -> None:
+    stretch.setdefault(record.lane, deque()).append(record)
+
+
+def _take(stretch: _Stretch) -> Record:
+    """The first record of the lane whose turn it is."""
+    lane, records = stretch.popitem(last=False)
+    record = records.popleft()
+    if records:
+        stretch[lane] = records  # behind the others
+    return record
 
 
 def _cost(item: Item) -> int:

@@ -42,7 +42,6 @@ from dlp.inspector.messages import (
 )
 from dlp.inspector.outbox import Outbox, Release
 
-_IN_FLIGHT = 16  # records sent and not answered: few, so that a death has few suspects
 _BUFFER = 512 * 1024
 _LINE = 240
 # The worker's own complaints. Anything else could be payload once it has seen any.
@@ -62,6 +61,7 @@ class Limits:
         queue: bytes of records that may wait.
         backoff_s, backoff_max_s: pause before a restart, doubled each time up to the second.
         steady_s: after so long a life the pause begins anew.
+        in_flight: records sent and not answered: few, so that a death has few suspects.
     """
 
     cpu_s: float = 1.0
@@ -73,6 +73,7 @@ class Limits:
     backoff_s: float = 0.05
     backoff_max_s: float = 5.0
     steady_s: float = 30.0
+    in_flight: int = 16
 
 
 class Ending(enum.StrEnum):
@@ -225,7 +226,7 @@ class Session:
             await self._send(link, Key(self._key))
             await self._hand_over(link, self._release)
             while not self._stopping:
-                while len(self.unanswered) >= _IN_FLIGHT:
+                while len(self.unanswered) >= self._limits.in_flight:
                     self._answered.clear()
                     await self._answered.wait()
                 await self._pass_on(link)

@@ -1,5 +1,6 @@
 import random
 import re
+import time
 
 import pytest
 
@@ -287,3 +288,26 @@ def test_matches_are_those_of_the_whole_text():
             assert stream.findings[0][1] == expected.start()
             assert stream.cleared <= expected.start() or stream.cleared < expected.end()
     assert 30 < found < 270
+
+
+def test_text_made_to_take_long_is_given_up():
+    """Places that each begin like a token, thousands of them: no word, and little time lost."""
+    stream, began = Stream(JWT), time.process_time()
+    decoys = (b"-eyJhb" * 2700) + b"! .eyJ "
+
+    assert stream.send(decoys * 4) is None
+    assert stream.send(b" clean ") is None
+    assert time.process_time() - began < 2.0
+    assert [] == stream.findings
+    other = Record(flow=2, offset=0, data=b"clean ", held=True)
+    assert stream.matcher.hold(other)[1].to == 6
+
+
+def test_a_flow_without_a_word_takes_no_room():
+    """What will not be judged is not kept."""
+    stream = Stream(Rule(index=2, id="t.n", regex=CARD.regex, validator="luhn", front=16))
+    stream.send(b" ".join(b"%04d 0000 0000 0000" % number for number in range(3200)))
+    window = stream.matcher._windows.find(1)
+
+    assert window.unsure
+    assert 0 == len(window.data)

@@ -67,3 +67,36 @@ async def test_clear_tells_what_was_lost():
 
     assert (record(1), record(2)) == outbox.clear()
     assert 0 == len(outbox)
+
+
+async def test_lanes_take_turns():
+    """A lane with many records delays the one of another by a single record."""
+    outbox = Outbox(10_000)
+    for flow, lane in ((1, 7), (2, 7), (3, 7), (4, 8), (5, 8), (6, 9)):
+        outbox.put(Record(flow=flow, offset=0, data=b"x", lane=lane))
+
+    assert [1, 4, 6, 2, 5, 3] == [(await outbox.take(1)).flow for _ in range(6)]
+
+
+async def test_turns_end_at_a_release():
+    """Whatever its lane, what was put before a release is taken before it."""
+    outbox = Outbox(10_000)
+    for flow, lane in ((1, 7), (2, 7), (3, 8)):
+        outbox.put(Record(flow=flow, offset=0, data=b"x", lane=lane))
+    outbox.put(RELEASE)
+    outbox.put(Record(flow=4, offset=0, data=b"x", lane=8))
+
+    taken = [await outbox.take(1) for _ in range(5)]
+    assert [1, 3, 2, RELEASE, 4] == [getattr(item, "flow", item) for item in taken]
+    assert 0 == len(outbox)
+
+
+async def test_held_records_can_be_withdrawn():
+    """Those of other flows stay, in their order; the room comes back."""
+    outbox = Outbox(1000)
+    for flow in range(3):
+        outbox.put(Record(flow=flow, offset=0, data=bytes(100), held=flow == 1))
+    outbox.withdraw_held()
+
+    assert outbox.put(record(9))
+    assert [0, 2, 9] == [(await outbox.take(1)).flow for _ in range(3)]

@@ -231,6 +231,7 @@ def test_accepted_connections(bench, pair, family: int):
         client.connect((ours, 8000))
         answers, _ = server.accept()
         stack.enter_context(answers)
+        answers.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)  # or it goes on for ever
         answers.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         before = bench.packets()
         answers.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + SECRET[:9])

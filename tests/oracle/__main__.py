@@ -157,23 +157,23 @@ def _one(seed: int, number: int, stride: int | None, *, show: bool, connected: b
 
 
 def _mutants(seed: int) -> int:
-    control, *mutants = _told(run_mutants(seed))
+    tested, control, *mutants = _told(run_mutants(seed))
     survived = [trial for trial in mutants if not trial.killed]
     for trial in survived:
         print(f"oracle: survived: {trial.name}")
-    if control.killed:
-        print("oracle: the source itself disagrees with the model: no mutant proves anything")
+    if control.killed or tested.killed:
+        print("oracle: the source itself is red: no mutant proves anything")
     print(
         f"oracle: {len(mutants)} mutants, {len(mutants) - len(survived)} red, "
         f"{len(survived)} survived"
     )
-    return 1 if survived or control.killed else 0
+    return 1 if survived or control.killed or tested.killed else 0
 
 
 def _told(trials: Iterator[Trial]) -> Iterator[Trial]:
     for trial in trials:
         state = "red  " if trial.killed else "green"
-        print(f"{state} after {trial.cases:5} cases: {trial.name}", flush=True)
+        print(f"{state} after {trial.cases:5}: {trial.name}", flush=True)
         yield trial
 
 

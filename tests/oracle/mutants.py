@@ -1,4 +1,4 @@
-"""Faults put into the kernel's source on purpose: the oracle must see each of them.
+"""Faults put into the kernel's source on purpose: the oracle, or a test, must see each of them.
 
 A fault is a piece of text and what stands there instead. The text must be in the source exactly
 once, however its lines are broken, so that a fault which no longer applies is an error and not a
@@ -14,25 +14,30 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`kinds`: the cases that can show it; empty for all."""
+    """A fault.
+
+    `kinds`: the cases that can show it; empty for all. `tests`: what shows it instead, tests
+    below tests/datapath, for what streams of a test run do not reach.
+    """
 
     name: str
     file: str
     old: str
     new: str
     kinds: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
 
 
 MUTANTS = (
     Mutant(
         "tail: nothing of the stream is kept for the next segment",
-        "flow.h",
-        "__builtin_memcpy(flow->tail, buf->b + tail, DLP_TAIL);",
-        "__builtin_memset(flow->tail, 0, DLP_TAIL);",
+        "common.h",
+        "__builtin_memcpy(to, buf->b + tail, DLP_TAIL);",
+        "__builtin_memset(to, 0, DLP_TAIL);",
     ),
     Mutant(
         "tail: one byte short",
-        "flow.h",
+        "common.h",
         "index_of(s->end - DLP_TAIL)",
         "index_of(s->end - DLP_TAIL - 1)",
     ),
@@ -87,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         "resume: candidates left when the shape machine stops are forgotten",
-        "flow.h",
+        "finish.h",
         "else if (s->match < s->matches || s->busy)",
         "else if (0)",
         ("dense", "long"),
@@ -126,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         "stream: sequence numbers do not wrap",
-        "classify.h",
+        "place.h",
         "s32 ahead;",
         "s64 ahead;",
     ),
@@ -138,7 +143,7 @@ MUTANTS = (
     ),
     Mutant(
         "stream: a segment that begins in what was sent loses its context",
-        "classify.h",
+        "place.h",
         "__builtin_memcpy(buf->b + ORIGIN + back, flow->tail, DLP_TAIL);",
         ";",
         ("again",),
@@ -148,6 +153,174 @@ MUTANTS = (
         "scan.h",
         "#define FOLD 0x20202020U",
         "#define FOLD 0x00202020U",
+    ),
+    Mutant(
+        "guard: lets everything in",
+        "guard.h",
+        "if (hash && (hash == row->token[0] || hash == row->token[1])) {",
+        "if (1) {",
+        tests=("test_guard.py::test_qdisc_bypass",),
+    ),
+    Mutant(
+        "guard: a hash of 0 is a token where the workload has none",
+        "guard.h",
+        "if (hash && (hash == row->token[0] || hash == row->token[1])) {",
+        "if (hash == row->token[0] || hash == row->token[1]) {",
+        tests=("test_guard.py::test_row_without_tokens",),
+    ),
+    Mutant(
+        "guard: the token stays in the packet",
+        "guard.h",
+        "bpf_set_hash_invalid(skb);",
+        ";",
+        tests=("test_guard.py::test_token_is_cleared",),
+    ),
+    Mutant(
+        "guard: is never closed",
+        "guard.h",
+        "if (row->flags & DLP_G_CLOSED) {",
+        "if (0) {",
+        tests=("test_guard.py::test_closed", "test_guard.py::test_closed_until_enforced"),
+    ),
+    Mutant(
+        "guard: only the newest token is taken",
+        "guard.h",
+        "if (hash && (hash == row->token[0] || hash == row->token[1])) {",
+        "if (hash && hash == row->token[(row->current + 1) & 1]) {",
+        tests=("test_guard.py::test_honest_traffic_comes_in",),
+    ),
+    Mutant(
+        "token: not stamped",
+        "token.h",
+        "bpf_set_hash(skb, row->token[row->current & 1]);",
+        ";",
+        tests=("test_guard.py::test_honest_traffic_comes_in",),
+    ),
+    Mutant(
+        "owner: a stream's state is not its socket's",
+        "classify.h",
+        "s->owned = s->tcp && owner == OWNER_TCP;",
+        "s->owned = 0;",
+        tests=("test_owned.py::test_nothing_is_forgotten_in_a_flood",),
+    ),
+    Mutant(
+        "owner: any socket is TCP's",
+        "owner.h",
+        "return sk->type == TYPE_DATAGRAM ? OWNER_DATAGRAM : OWNER_NONE;",
+        "return OWNER_TCP;",
+        tests=("test_unowned.py::test_raw_tcp_is_unowned",),
+    ),
+    Mutant(
+        "owner: an accepted connection is taken for one that began before",
+        "place.h",
+        "} else if (!(flow->flags & DLP_F_INIT) && begins_stream(skb, s)) {",
+        "} else if (!(flow->flags & DLP_F_INIT) && 0) {",
+        tests=("test_owned.py::test_accepted_connections",),
+    ),
+    Mutant(
+        "owner: a forgotten block is not recalled",
+        "owner.h",
+        "recall_block(s, fresh);",
+        ";",
+        tests=("test_shares.py::test_block_is_recalled",),
+    ),
+    Mutant(
+        "fragments: their order is not asked for",
+        "fragment.h",
+        "return misplaced ? DLP_R_FRAGMENT_ORDER : 0;",
+        "return 0;",
+        tests=("test_fragments.py::test_second_half_first",),
+    ),
+    Mutant(
+        "fragments: nothing of the one before is kept",
+        "fragment.h",
+        "__builtin_memcpy(buf->b + ORIGIN, known->tail, DLP_TAIL);",
+        "__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);",
+        tests=("test_fragments.py::test_value_across_an_edge",),
+    ),
+    Mutant(
+        "fragments: an id may come again at once",
+        "fragment.h",
+        "s->now - known->seen_ns < REASSEMBLY_NS;",
+        "0;",
+        tests=("test_fragments.py::test_same_id_within_the_time",),
+    ),
+    Mutant(
+        "rewritten: what is sent again is not compared",
+        "scan.h",
+        "if (s->back && refuses_rewritten(skb, s, buf))",
+        "if (0 && refuses_rewritten(skb, s, buf))",
+        tests=("test_retransmission.py::test_one_other_byte",),
+    ),
+    Mutant(
+        "rewritten: the tail's last byte is not compared",
+        "scan.h",
+        "for (u64 i = 0; i < DLP_TAIL; i++) {",
+        "for (u64 i = 0; i < DLP_TAIL - 1; i++) {",
+        tests=("test_retransmission.py::test_one_other_byte",),
+    ),
+    Mutant(
+        "refusal: unowned TCP is not refused",
+        "classify.h",
+        "if (flags & DLP_P_UNOWNED_DROP && !s->owned)",
+        "if (0)",
+        tests=("test_refusals.py::test_refused_under_its_flag",),
+    ),
+    Mutant(
+        "refusal: urgent bytes are not refused",
+        "classify.h",
+        "if (flags & DLP_P_URGENT_DROP && s->tcp_flags & TCP_URG)",
+        "if (0)",
+        tests=("test_unowned.py::test_urgent_byte",),
+    ),
+    Mutant(
+        "refusal: joins are not refused",
+        "classify.h",
+        "if (flags & DLP_P_MPTCP_DROP && s->join)",
+        "if (0)",
+        tests=("test_refusals.py::test_join_wherever_it_stands",),
+    ),
+    Mutant(
+        "refusal: a join is looked for in the first option only",
+        "classify.h",
+        "at += kind == 1 ? 1 : length;",
+        "at += OPTIONS;",
+        tests=("test_refusals.py::test_join_wherever_it_stands",),
+    ),
+    Mutant(
+        "refusal: fragments are not refused",
+        "classify.h",
+        "if (flags & DLP_P_FRAGMENTS_DROP || s->key.protocol == PROTO_TCP)",
+        "if (0)",
+        tests=("test_refusals.py::test_tcp_segment_in_fragments",),
+    ),
+    Mutant(
+        "refusal: other protocols are not refused",
+        "classify.h",
+        "if (flags & DLP_P_OTHER_DROP && !is_common(type))",
+        "if (0)",
+        tests=("test_refusals.py::test_refused_under_its_flag",),
+    ),
+    Mutant(
+        "refusal: a refused segment may be overtaken",
+        "classify.h",
+        "if (s->tcp) flow->flags |= DLP_F_HOLE; return 1;",
+        "return 1;",
+        tests=("test_refusals.py::test_a_refused_segment_is_not_overtaken",),
+    ),
+    Mutant(
+        "quarantine: not asked for",
+        "classify.h",
+        "if (is_quarantined(s)) {",
+        "if (0) {",
+        tests=("test_refusals.py::test_quarantine_lets_nothing_out",),
+    ),
+    Mutant(
+        "events: a workload may tell of everything",
+        "event.h",
+        "if (!b || !s->event_burst)",
+        "if (1)",
+        tests=("test_shares.py::test_burst",),
     ),
 )
 

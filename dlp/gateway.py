@@ -42,7 +42,7 @@ from dlp.store.tokens import TokenStore
 from dlp.store.verdicts import VerdictStore
 
 # Beside builds, pinned links and gates lie there, which outlive them.
-_BUILD = re.compile(r"[0-9a-f]{16}")
+_BUILD = re.compile(r"[0-9a-f]{16}(-aside)?")
 
 
 def run(config_path: Path, netns: list[str], wait: float) -> int:

@@ -52,7 +52,7 @@ def guards(pair) -> list[str]:
 
 def builds(host) -> list[str]:
     """Pinned builds of the kernel programs."""
-    return [n for n in host.inside("/sys/fs/bpf/dlp") if re.fullmatch("[0-9a-f]{16}", n)]
+    return [n for n in host.inside("/sys/fs/bpf/dlp") if n != "links"]
 
 
 def in_workload(pair, *command: str, data: bytes = b"") -> None:

@@ -230,6 +230,27 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldCounts:
+    """Flows that waited for the inspector's word, since the gateway started.
+
+    Attributes:
+        begun: holds; each ends as cleared, blocked or undecided (no word in time).
+        words: given to the kernel, of which a hold can have several.
+        lost: records that could not be kept or handed over, so that their flow may be undecided.
+        wait_s, longest_s: from the kernel's record to the word, in all and at most.
+    """
+
+    begun: int = 0
+    cleared: int = 0
+    blocked: int = 0
+    undecided: int = 0
+    words: int = 0
+    lost: int = 0
+    wait_s: float = 0.0
+    longest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """Counters by reason, summed over processors; by workload and in total.
 
@@ -239,3 +260,4 @@ class Stats:
     total: tuple[Counter, ...]
     workloads: dict[str, tuple[Counter, ...]] = field(default_factory=dict)
     incidents: dict[str, int] = field(default_factory=dict)
+    holds: HoldCounts = field(default_factory=HoldCounts)

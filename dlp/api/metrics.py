@@ -23,6 +23,9 @@ METRICS = {
     "dlp_workloads_unguarded": ("gauge", "Workloads with a device that has no guard."),
     "dlp_workloads_quarantined": ("gauge", "Workloads whose egress is cut."),
     "dlp_incidents_total": ("counter", "Incidents by kind, each occurrence."),
+    "dlp_holds_total": ("counter", "Holds by how they ended; those that have begun too."),
+    "dlp_hold_words_total": ("counter", "Words of the inspector on held flows."),
+    "dlp_hold_wait_seconds_total": ("counter", "From what was held to its word, summed."),
     "dlp_events_lost_total": ("counter", "Events the kernel could not hand over."),
     "dlp_packets_total": ("counter", "Packets by reason."),
     "dlp_bytes_total": ("counter", "Bytes by reason."),
@@ -55,6 +58,12 @@ def _samples(health: Health, stats: Stats) -> dict[str, list[Sample]]:
         "dlp_incidents_total": [
             ({"kind": kind.value}, stats.incidents.get(kind.value, 0)) for kind in IncidentKind
         ],
+        "dlp_holds_total": [
+            ({"state": state}, getattr(stats.holds, state))
+            for state in ("begun", "cleared", "blocked", "undecided")
+        ],
+        "dlp_hold_words_total": [({}, stats.holds.words)],
+        "dlp_hold_wait_seconds_total": [({}, stats.holds.wait_s)],
         "dlp_events_lost_total": [({}, health.events_lost)],
         "dlp_packets_total": [(_reason(counter), counter.packets) for counter in stats.total],
         "dlp_bytes_total": [(_reason(counter), counter.bytes) for counter in stats.total],

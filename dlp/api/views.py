@@ -201,12 +201,29 @@ class Counter(View):
     bytes: int
 
 
+class Holds(View):
+    """Flows that waited for the inspector's word, since the start.
+
+    `wait_s`, `longest_s`: from what was held to its word, in all and at most.
+    """
+
+    begun: int
+    cleared: int
+    blocked: int
+    undecided: int
+    words: int
+    lost: int
+    wait_s: float
+    longest_s: float
+
+
 class Stats(View):
-    """Counters by reason, in total and by workload; incidents by kind since the start."""
+    """Counters by reason, in total and by workload; incidents by kind and holds since the start."""
 
     total: list[Counter]
     workloads: dict[str, list[Counter]]
     incidents: dict[str, int]
+    holds: Holds
 
 
 class ReloadResult(View):

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from dlp.datapath.events import Payload
-from dlp.enforcement.holds import HoldCounts, HoldKeeper, Speaker, hold_rules
+from dlp.enforcement.holds import HoldKeeper, Speaker, hold_rules
 from dlp.enforcement.loaded import Loaded
 from dlp.errors import DlpError
 from dlp.inspector.account import Missed
 from dlp.inspector.client import MatcherProcess
 from dlp.inspector.messages import Finding, Record, Word
 from dlp.inspector.session import Limits
+from dlp.model import HoldCounts
 
 # Less than what a held flow waits, so that a record which is too much costs others little;
 # and few records on their way, as those that are take no turns any more.

@@ -23,7 +23,7 @@ from dlp.datapath.abi import POLICIES, TAIL
 from dlp.datapath.events import Payload
 from dlp.errors import DlpError
 from dlp.inspector.messages import ANY_POLICY, Record, Rule, Word
-from dlp.model import Action, DecidedBy
+from dlp.model import Action, DecidedBy, HoldCounts
 from dlp.policy import PolicySet
 from dlp.signatures.image import ImageSignature, KernelImage
 
@@ -45,27 +45,6 @@ class Speaker(Protocol):
     """Gives words to the kernel. Raises DlpError where it takes none."""
 
     def clear(self, flow: int, to: int, *, keep: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldCounts:
-    """Since the start of the gateway.
-
-    Attributes:
-        begun: holds; each ends as cleared, blocked or undecided (no word in time).
-        words: given to the kernel, of which a hold can have several.
-        lost: records that could not be kept or handed over, so that their flow may be undecided.
-        wait_s, longest_s: from the kernel's record to the word, in all and at most.
-    """
-
-    begun: int = 0
-    cleared: int = 0
-    blocked: int = 0
-    undecided: int = 0
-    words: int = 0
-    lost: int = 0
-    wait_s: float = 0.0
-    longest_s: float = 0.0
 
 
 @dataclass(slots=True)

@@ -216,6 +216,7 @@ class GatewayService:
             self._controller.keys(),
             inspector_missed=(self._inspector_missed, self._matcher.counts.missed),
             incidents=self._incidents.counts,
+            holds=self._holds.counts,
         )
 
     async def signatures(self) -> list[ImageSignature]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dlp.datapath import abi
 from dlp.datapath.datapath import Datapath
 from dlp.enforcement.keys import slot_of
-from dlp.model import Counter, IncidentKind, Stats
+from dlp.model import Counter, HoldCounts, IncidentKind, Stats
 
 _GATES = 0  # row of no workload: what a gate drops is counted there
 
@@ -18,6 +18,7 @@ def stats_of(
     *,
     inspector_missed: tuple[int, int],
     incidents: Mapping[IncidentKind, int],
+    holds: HoldCounts | None = None,
 ) -> Stats:
     """Counters of the workloads under control, by name and in total.
 
@@ -48,4 +49,5 @@ def stats_of(
             for name, row in rows.items()
         },
         incidents={kind.value: incidents.get(kind, 0) for kind in IncidentKind},
+        holds=holds or HoldCounts(),
     )

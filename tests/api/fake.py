@@ -13,6 +13,7 @@ from dlp.model import (
     DecidedBy,
     Endpoint,
     Flow,
+    HoldCounts,
     Incident,
     IncidentKind,
     Protection,
@@ -163,7 +164,12 @@ class FakeGateway:
     async def stats(self) -> Stats:
         self._asked()
         counters = (Counter(reason="pass", packets=5, bytes=900),)
-        return Stats(total=counters, workloads={'we"b\n': counters}, incidents={"bypass": 15})
+        return Stats(
+            total=counters,
+            workloads={'we"b\n': counters},
+            incidents={"bypass": 15},
+            holds=HoldCounts(begun=4, cleared=3, blocked=1, words=5, wait_s=0.5, longest_s=0.25),
+        )
 
     async def signatures(self) -> list[ImageSignature]:
         self._asked()

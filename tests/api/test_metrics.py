@@ -27,6 +27,9 @@ async def test_metrics(local):
     assert 'dlp_incidents_total{kind="bypass"} 15' in lines
     assert 'dlp_incidents_total{kind="tamper"} 0' in lines
     assert "dlp_workloads_quarantined 1" in lines
+    assert 'dlp_holds_total{state="begun"} 4' in lines
+    assert 'dlp_holds_total{state="undecided"} 0' in lines
+    assert "dlp_hold_wait_seconds_total 0.5" in lines
 
 
 async def test_labels_are_bounded(local):

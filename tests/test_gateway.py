@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import re
 import shutil
 import socket
 import subprocess

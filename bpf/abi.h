@@ -183,6 +183,7 @@ enum dlp_flow_flag {
 	DLP_F_FIRST = 64, /* payload has been seen: protocol recognition is done */
 	DLP_F_TAIL = 128, /* a block of the tail was flagged: scan the whole tail again */
 	DLP_F_OWNED = 256, /* of a TCP socket; the entry in `flows` is a copy for readers */
+	DLP_F_OPENED = 2048, /* more than a SYN was sent: another SYN begins another connection */
 	DLP_F_SEAM = 1024, /* the byte behind the tail was known when the tail was judged */
 	DLP_F_HELD_BEFORE = 512, /* was held at least once */
 };

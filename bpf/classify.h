@@ -24,6 +24,8 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->loaded = 0;
 	s->fragment = 0;
 	s->headers = 0;
+	s->raw = 0;
+	s->tcp_options = 0;
 	s->join = 0;
 	s->seam = 0;
 	s->open = 0;
@@ -134,7 +136,9 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	if (c.fragment) {
 		tally(s, DLP_R_FRAGMENT, 1, skb->len);
 		s->fragment_offset = c.fragment_offset + (c.at - c.l4);
-		s->fragment_next = c.fragment_offset + (c.end - c.l4);
+		/* 0 behind the last: the datagram is complete, and its id may be used again. */
+		s->fragment_next = c.fragment_more ? c.fragment_offset + (c.end - c.l4) : 0;
+		s->poisons = 1;
 		key_of_datagram(s, &c);
 	}
 	if (c.lie)
@@ -145,6 +149,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 		return -DLP_R_TRAILER;
 	/* A fragment of a TCP segment is not the stream. */
 	s->tcp = type == PROTO_TCP && !c.fragment;
+	s->tcp_options = tcp.options_length;
 	s->join = s->tcp && tcp.flags & TCP_SYN && joins_mptcp(skb, s, &tcp);
 	s->tcp_flags = tcp.flags;
 	s->sequence = tcp.sequence + ((tcp.flags & TCP_SYN) ? 1 : 0);
@@ -179,6 +184,8 @@ static __always_inline int has_options(const struct scratch *s, int type)
 	return s->key.family && s->headers > allowed;
 }
 
+#define RESET_OPTIONS 12 /* bytes: a time stamp, as in the kernel's own resets */
+
 /* Why the policy will not have a packet of this kind; 0 where it will. */
 static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
 {
@@ -196,6 +203,8 @@ static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
 		return DLP_R_IP_OPTIONS;
 	if (flags & DLP_P_MPTCP_DROP && s->join)
 		return DLP_R_MPTCP_JOIN;
+	if (s->tcp && flags & DLP_P_UNOWNED_DROP && s->raw && s->tcp_options > RESET_OPTIONS)
+		return DLP_R_UNOWNED;
 	if (!s->tcp || !s->payload)
 		return 0;
 	if (flags & DLP_P_UNOWNED_DROP && !s->owned)
@@ -276,13 +285,16 @@ int classify(struct __sk_buff *skb)
 
 	owner = owner_of(skb);
 	s->owned = s->tcp && owner == OWNER_TCP;
-	s->kernel_made = owner != OWNER_NONE;
+	s->kernel_made = owner == OWNER_TCP || owner == OWNER_DATAGRAM;
+	s->raw = owner == OWNER_RAW;
 	flow = flow_of(skb, s);
 	if (!flow)
 		return drop(skb, s, DLP_R_MAP_FAILED, skb->len);
 	s->flow_id = flow->id;
 	flow->seen_ns = s->now;
-	if (flow->release != s->release || flow->policy != s->policy) {
+	/* A socket that is connected anew has another destination. */
+	if (flow->release != s->release || flow->policy != s->policy ||
+	    (s->owned && s->tcp_flags & TCP_SYN)) {
 		u32 action = destination_of(&s->key, policy);
 
 		flow->release = s->release; /* the first is 1, a fresh flow has 0 */
@@ -325,6 +337,8 @@ int classify(struct __sk_buff *skb)
 	}
 	if (s->tcp) {
 		reason = place_segment(skb, s, buf, flow);
+		if (reason == DLP_R_UNOWNED && !refuses(s, flow, reason))
+			reason = 0;
 		if (reason)
 			return drop(skb, s, reason, s->payload);
 	} else if (s->fragment) {

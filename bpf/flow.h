@@ -24,6 +24,7 @@ static __always_inline int drop(struct __sk_buff *skb, struct scratch *s, u32 re
 		would_drop(s, reason, bytes);
 		return pass(skb, s, bytes);
 	}
+	poison_datagram(s);
 	tally(s, reason, 1, bytes);
 	tally(s, DLP_R_DROPPED, 1, bytes);
 	return DROP;

@@ -17,6 +17,29 @@ static __always_inline void key_of_datagram(struct scratch *s, const struct curs
 }
 
 /*
+ * A fragment of it was dropped: until no receiver waits for the rest any more, no datagram
+ * may begin under the same id, as it would be put together with what has left of this one.
+ */
+static __always_inline void poison_datagram(struct scratch *s)
+{
+	struct dlp_block *block = (struct dlp_block *)s->block;
+
+	if (!s->fragment || !s->poisons || is_monitor(s))
+		return;
+	block->until_ns = s->now + REASSEMBLY_NS;
+	block->signature = 0;
+	block->pad = 0;
+	blocked.update(&s->datagram, block);
+}
+
+static __always_inline int is_poisoned(struct scratch *s)
+{
+	struct dlp_block *block = blocked.lookup(&s->datagram);
+
+	return block && (s64)(block->until_ns - s->now) > 0;
+}
+
+/*
  * Place a fragment in its datagram; the tail goes into the buffer. Returns 0, or the reason
  * to drop it.
  */
@@ -27,17 +50,21 @@ static __always_inline u32 place_fragment(struct scratch *s, struct buffer *buf)
 
 	s->packet_base = s->fragment_offset;
 	s->skip = 0;
-	if (s->fragment == FIRST_FRAGMENT) {
+	if (is_poisoned(s)) {
+		misplaced = 1;
+		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
+	} else if (s->fragment == FIRST_FRAGMENT) {
 		/* The same id again within the time: the receiver would keep the first of both. */
-		misplaced = known && !s->kernel_made && known->next &&
+		misplaced = known && (known->next || !s->kernel_made) &&
 			    s->now - known->seen_ns < REASSEMBLY_NS;
 		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
-	} else if (known && known->next == s->fragment_offset) {
+	} else if (known && known->next && known->next == s->fragment_offset) {
 		__builtin_memcpy(buf->b + ORIGIN, known->tail, DLP_TAIL);
 	} else {
 		misplaced = 1;
 		__builtin_memset(buf->b + ORIGIN, 0, DLP_TAIL);
 	}
+	s->poisons = !misplaced; /* should its bytes be what it is dropped for */
 	return misplaced ? DLP_R_FRAGMENT_ORDER : 0;
 }
 

@@ -113,11 +113,14 @@ struct scratch {
 
 	/* the packet as an IP fragment */
 	u32 headers; /* bytes of the IP header, with options and extension headers */
+	u32 raw; /* by a raw or packet socket */
+	u32 tcp_options; /* bytes of them */
 	u32 join; /* a SYN of a further MPTCP subflow */
 	u32 fragment; /* it is one; FIRST_FRAGMENT for that with the transport's header */
 	u32 kernel_made; /* by a socket that cannot choose the IP header */
 	u32 fragment_offset; /* in the IP payload */
 	u32 fragment_next;
+	u32 poisons; /* dropped, it leaves behind a datagram that nobody remembers */
 	struct dlp_flow_key datagram;
 
 	/* the chunk */

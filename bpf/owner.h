@@ -13,9 +13,10 @@
 #define TYPE_DATAGRAM 2
 
 enum owner {
-	OWNER_NONE = 0, /* none, not a full one, or a raw or packet socket */
+	OWNER_NONE = 0, /* none, or not a full one: forwarded, or of a connection to be */
 	OWNER_TCP = 1,
 	OWNER_DATAGRAM = 2, /* UDP, UDP-Lite, ping: the kernel made the IP header */
+	OWNER_RAW = 3, /* a raw or packet socket, or the kernel's own for resets */
 };
 
 static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb)
@@ -29,11 +30,13 @@ static __always_inline u32 owner_of(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = socket_of(skb);
 
-	if (!sk || (sk->family != AF_INET4 && sk->family != AF_INET6))
+	if (!sk)
 		return OWNER_NONE;
+	if (sk->family != AF_INET4 && sk->family != AF_INET6)
+		return OWNER_RAW;
 	if (sk->type == TYPE_STREAM && sk->protocol == PROTO_TCP)
 		return OWNER_TCP;
-	return sk->type == TYPE_DATAGRAM ? OWNER_DATAGRAM : OWNER_NONE;
+	return sk->type == TYPE_DATAGRAM ? OWNER_DATAGRAM : OWNER_RAW;
 }
 
 /* The packet's flow, as classify has found or made it. */
@@ -93,22 +96,58 @@ static __always_inline struct dlp_flow *flow_of(struct __sk_buff *skb, struct sc
 	return sockets.sk_storage_get(sk, fresh, BPF_SK_STORAGE_GET_F_CREATE);
 }
 
+/* The connection's SYN with an acknowledgement was sent, for a request that became the socket. */
+static __always_inline int was_accepted(const struct scratch *s)
+{
+	struct dlp_flow *request = flows.lookup((void *)&s->key);
+
+	return request &&
+	       (request->flags & (DLP_F_INIT | DLP_F_OWNED | DLP_F_PARTLY | DLP_F_OPENED)) ==
+		       DLP_F_INIT &&
+	       request->next_seq == s->sequence;
+}
+
+enum beginning {
+	BEGINS_NOT = 0, /* its beginning was not seen */
+	BEGINS_HERE = 1,
+	BEGINS_FORGED = 2,
+};
+
 /*
- * Whether nothing of the socket's stream has been acknowledged yet, so that a segment at
- * the first unacknowledged byte is its first: an accepted connection's SYN was a request's.
+ * A segment of a socket of which none was seen. Where nothing has been acknowledged, one at
+ * the first unacknowledged byte is the stream's first. A socket that was neither connected
+ * nor accepted goes on with another's numbers (TCP_REPAIR): it has never measured a round
+ * trip, as each handshake does.
  */
-static __always_inline int begins_stream(struct __sk_buff *skb, const struct scratch *s)
+static __always_inline u32 beginning_of(struct __sk_buff *skb, const struct scratch *s)
 {
 	struct bpf_sock *sk;
 	struct bpf_tcp_sock *tcp;
 
 	if (!s->owned)
-		return 0;
+		return BEGINS_NOT;
 	sk = socket_of(skb);
+	if (!sk)
+		return BEGINS_NOT;
+	tcp = bpf_tcp_sock(sk);
+	if (!tcp)
+		return BEGINS_NOT;
+	if (!tcp->bytes_acked && !tcp->srtt_us && !was_accepted(s))
+		return BEGINS_FORGED;
+	return tcp->bytes_acked <= 1 && tcp->snd_una == s->sequence ? BEGINS_HERE : BEGINS_NOT;
+}
+
+/* Whether the peer has acknowledged bytes that never came by: they left by another way. */
+static __always_inline int was_acknowledged(struct __sk_buff *skb, const struct scratch *s,
+					    u32 sequence)
+{
+	struct bpf_sock *sk = socket_of(skb);
+	struct bpf_tcp_sock *tcp;
+
 	if (!sk)
 		return 0;
 	tcp = bpf_tcp_sock(sk);
-	return tcp && tcp->bytes_acked <= 1 && tcp->snd_una == s->sequence;
+	return tcp && (s32)(tcp->snd_una - sequence) > 0;
 }
 
 #define LISTED_NS 250000000ULL

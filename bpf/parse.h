@@ -34,6 +34,7 @@ struct cursor {
 	u32 l4; /* first byte of the IP payload, extension headers left out */
 	u32 fragment; /* it is one */
 	u32 fragment_offset; /* in the IP payload, in bytes */
+	u32 fragment_more;
 	u32 fragment_id;
 	u32 fragment_protocol; /* what tells fragments of different datagrams apart beside the id */
 	u32 lie;
@@ -105,6 +106,7 @@ static __always_inline int parse_ip4(struct cursor *c, struct dlp_flow_key *key)
 	fragment = be16(h + 6);
 	c->fragment = (fragment & 0x3fff) != 0;
 	c->fragment_offset = (fragment & 0x1fff) * 8;
+	c->fragment_more = fragment & 0x2000;
 	c->fragment_id = be16(h + 4);
 	c->fragment_protocol = h[9];
 	if (fragment & 0x1fff) {
@@ -145,6 +147,7 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 			/* Offset 0 and no more to come: a whole datagram (RFC 6946). */
 			c->fragment = (fragment & 0xfff9) != 0;
 			c->fragment_offset = fragment & 0xfff8;
+			c->fragment_more = fragment & 1;
 			c->fragment_id = be32(h + 4);
 			c->l4 = c->at + 8;
 			if (fragment & 0xfff8) {

@@ -37,16 +37,24 @@ static __always_inline u32 place_segment(struct __sk_buff *skb, struct scratch *
 
 	s->sequence_end = s->sequence + s->payload + ((s->tcp_flags & TCP_FIN) ? 1 : 0);
 	if (s->tcp_flags & TCP_SYN) {
-		if (!(flow->flags & DLP_F_INIT) || flow->isn != s->sequence) {
+		if (!(flow->flags & DLP_F_INIT) || flow->isn != s->sequence ||
+		    flow->flags & DLP_F_OPENED)
 			begin_stream(s, flow);
-		}
-	} else if (!(flow->flags & DLP_F_INIT) && begins_stream(skb, s)) {
-		begin_stream(s, flow);
 	} else if (!(flow->flags & DLP_F_INIT)) {
-		flow->flags |= DLP_F_INIT | DLP_F_PARTLY;
-		flow->next_seq = s->sequence;
-		tally(s, DLP_R_MIDSTREAM, 1, s->payload);
+		u32 begins = beginning_of(skb, s);
+
+		if (begins == BEGINS_FORGED && s->policy_flags & DLP_P_UNOWNED_DROP)
+			return DLP_R_UNOWNED;
+		if (begins == BEGINS_HERE) {
+			begin_stream(s, flow);
+		} else {
+			flow->flags |= DLP_F_INIT | DLP_F_PARTLY;
+			flow->next_seq = s->sequence;
+			tally(s, DLP_R_MIDSTREAM, 1, s->payload);
+		}
 	}
+	if (!(s->tcp_flags & TCP_SYN) || s->raw)
+		flow->flags |= DLP_F_OPENED;
 	ahead = s->sequence - flow->next_seq;
 	s->packet_base = flow->offset;
 	if (!s->payload) {
@@ -67,7 +75,10 @@ static __always_inline u32 place_segment(struct __sk_buff *skb, struct scratch *
 				return DLP_R_OUT_OF_ORDER;
 			if (!flow->gap_ns)
 				flow->gap_ns = s->now;
-			if (!(flow->flags & DLP_F_PARTLY) &&
+			/* A socket's own bytes that nobody has acknowledged will come. */
+			if (s->owned && !was_acknowledged(skb, s, flow->next_seq))
+				return DLP_R_OUT_OF_ORDER;
+			if (!s->owned && !(flow->flags & DLP_F_PARTLY) &&
 			    s->now - flow->gap_ns < GAP_PATIENCE_NS)
 				return DLP_R_OUT_OF_ORDER;
 		}

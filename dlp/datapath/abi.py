@@ -156,6 +156,7 @@ class FlowFlag(enum.IntFlag):
     OWNED = 256
     HELD_BEFORE = 512
     SEAM = 1024
+    OPENED = 2048
 
 
 class EventFlag(enum.IntFlag):

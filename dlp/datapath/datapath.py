@@ -222,6 +222,8 @@ class Datapath:
         code = loader.relocated(program, fds)
         for placeholder, value in ((_KEY_PLACEHOLDER, first), (_DEVICE_PLACEHOLDER, second)):
             at = _find(code, placeholder)
+            if at is None and placeholder == _KEY_PLACEHOLDER:
+                raise KernelError(f"the program {name} has no place for the namespace's key")
             if at is None:
                 continue
             code[at + 4 : at + 8] = (value & 0xFFFF_FFFF).to_bytes(4, "little")

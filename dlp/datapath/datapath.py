@@ -100,8 +100,8 @@ class Datapath:
         manifest = layout.read() if adopt else None
         if manifest is not None:
             return cls(layout, manifest, adopted=True)
-        layout.set_aside()
-        manifest = loader.load(compiled(text), layout, older=older)
+        aside = layout.set_aside()
+        manifest = loader.load(compiled(text), layout, older=older, aside=aside if adopt else None)
         return cls(layout, manifest, adopted=False)
 
     def _open(self, path: Path) -> int:

@@ -22,18 +22,26 @@ from dlp.errors import KernelError
 _WIDTH = 8
 
 
-def load(built: KernelObject, layout: Layout, *, older: Iterable[Layout] = ()) -> Manifest:
+def load(
+    built: KernelObject,
+    layout: Layout,
+    *,
+    older: Iterable[Layout] = (),
+    aside: Layout | None = None,
+) -> Manifest:
     """Create or take over the maps, load the programs, pin all, write the manifest.
 
     Args:
         older: layouts of other builds; the first whose state fits hands its flows on.
+        aside: pins of this same build whose manifest is lost; they do where no other fits, so
+            that a guard goes on to know the tokens that it checks.
 
     Raises:
         KernelError: the kernel refuses a map or a program, with the end of the
             verifier's words; nothing stays pinned.
     """
     started = time.monotonic()
-    donor = _donor(built, older)
+    donor = _donor(built, older) or aside
     with contextlib.ExitStack() as stack:
         maps: dict[str, int] = {}
         for name, spec in built.maps.items():

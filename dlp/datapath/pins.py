@@ -134,16 +134,18 @@ class Layout:
         expected = [self.map(name) for name in MAPS] + [self.program(name) for name in PROGRAMS]
         return manifest if all(path.exists() for path in expected) else None
 
-    def set_aside(self) -> None:
+    def set_aside(self) -> Layout | None:
         """Make room under this name, and let what is pinned live on under another.
 
-        Classifiers that are attached need it until they are replaced.
+        Classifiers that are attached need it until they are replaced. Returns where it is now,
+        if all of what flows remember is there.
         """
+        aside = Layout(self.pins.with_name(f"{self.pins.name}-aside"), self.manifest)
         if self.pins.is_dir():
-            aside = Layout(self.pins.with_name(f"{self.pins.name}-aside"), self.manifest)
             aside.remove()
             self.pins.rename(aside.pins)
         self.manifest.unlink(missing_ok=True)
+        return aside if all(aside.map(name).exists() for name in STATE) else None
 
     def remove(self) -> None:
         """Unpin everything; what is attached stays alive until it is detached."""

@@ -378,6 +378,7 @@ int classify(struct __sk_buff *skb)
 	if (flow->flags & DLP_F_EXEMPT) {
 		if (s->advance) {
 			flow->next_seq = s->sequence_end;
+			flow->flags |= DLP_F_PARTLY;
 			__builtin_memset(flow->tail, 0, DLP_TAIL);
 		}
 		flow->packets++;

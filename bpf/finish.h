@@ -28,13 +28,14 @@ static __always_inline int finish(struct __sk_buff *skb, struct scratch *s, stru
 	flow->inspected += s->payload;
 	if (flow->opaque)
 		flow->opaque_bytes += s->payload;
+	copy_tail(s, buf, s->kept_tail);
 	if ((s->mirror || flow->flags & DLP_F_MIRROR) && mirror_chunk(s, buf, flow) &&
 	    s->policy_flags & DLP_P_OVERLOAD_CLOSED && !is_monitor(s))
 		return drop_segment(skb, s, DLP_R_OVERLOAD);
 	if (s->fragment)
-		remember_fragment(s, buf);
+		remember_fragment(s);
 	if (s->advance)
-		advance(s, buf, flow);
+		advance(s, flow);
 	list_flow(s, flow);
 	tally(s, DLP_R_INSPECTED, 1, s->payload);
 	if (s->verdict == DLP_DROP)

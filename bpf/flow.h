@@ -124,9 +124,9 @@ static __always_inline int tail_flagged(const struct scratch *s)
 }
 
 /* The stream goes on behind this packet; its last bytes are kept. */
-static __always_inline void advance(struct scratch *s, struct buffer *buf, struct dlp_flow *flow)
+static __always_inline void advance(struct scratch *s, struct dlp_flow *flow)
 {
-	copy_tail(s, buf, flow->tail);
+	__builtin_memcpy(flow->tail, s->kept_tail, DLP_TAIL);
 	flow->flags &= ~DLP_F_TAIL;
 	if (s->flagged && tail_flagged(s))
 		flow->flags |= DLP_F_TAIL;

@@ -69,13 +69,13 @@ static __always_inline u32 place_fragment(struct scratch *s, struct buffer *buf)
 }
 
 /* The fragment has left: the next one must follow it. */
-static __always_inline void remember_fragment(struct scratch *s, struct buffer *buf)
+static __always_inline void remember_fragment(struct scratch *s)
 {
 	struct dlp_datagram *known = (struct dlp_datagram *)s->block;
 
 	known->seen_ns = s->now;
 	known->next = s->fragment_next;
 	known->release = s->release;
-	copy_tail(s, buf, known->tail);
+	__builtin_memcpy(known->tail, s->kept_tail, DLP_TAIL);
 	datagrams.update(&s->datagram, known);
 }

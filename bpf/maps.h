@@ -110,6 +110,7 @@ struct scratch {
 	u32 released; /* cleared by the inspector: to be compared with what it was given */
 	u32 before; /* bytes of the tail that go with it */
 	u32 hold_timeout_ms;
+	u8 kept_tail[DLP_TAIL]; /* a mirrored record's header is written over the buffer's */
 
 	/* the packet as an IP fragment */
 	u32 headers; /* bytes of the IP header, with options and extension headers */

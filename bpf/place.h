@@ -7,7 +7,6 @@ static __always_inline void begin_stream(struct scratch *s, struct dlp_flow *flo
 	if (flow->flags & (DLP_F_MIRROR | DLP_F_HELD_BEFORE))
 		words.delete(&flow->id);
 	flow->flags = (flow->flags & (DLP_F_EXEMPT | DLP_F_DENIED | DLP_F_OWNED)) | DLP_F_INIT;
-	flow->state = DLP_FLOW_OPEN;
 	flow->opaque = DLP_OPAQUE_NO;
 	flow->refused = 0;
 	flow->held_ns = 0;
@@ -15,8 +14,12 @@ static __always_inline void begin_stream(struct scratch *s, struct dlp_flow *flo
 	flow->clear_to = 0;
 	flow->waits = 0;
 	flow->kept = 0;
-	if (!s->owned)
+	if (!s->owned) {
+		if (flow->state == DLP_FLOW_BLOCKED)
+			blocked.delete(&s->key);
 		flow->id = fresh_id(s);
+	}
+	flow->state = DLP_FLOW_OPEN;
 	s->flow_id = flow->id;
 	flow->offset = 0;
 	flow->isn = s->sequence;

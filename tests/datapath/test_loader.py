@@ -187,3 +187,15 @@ def test_first_of_several_older_builds(layouts, tmp_path):
 
 def _fields(of: object) -> dict[str, object]:
     return {name: getattr(of, name) for name in of.__slots__}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("adopt", "known"), [(True, 7), (False, 0)])
+def test_manifest_that_is_lost(layout, adopt: bool, known: int):
+    """The same build is loaded anew with the state that its pins hold; or without, if asked."""
+    Datapath.open(layout, text=stub()).close()
+    write(layout, "guards", 7)
+    layout.manifest.write_text("{")
+    Datapath.open(layout, text=stub(), adopt=adopt).close()
+
+    assert known == value_of(layout, "guards")

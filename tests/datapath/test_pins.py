@@ -116,6 +116,19 @@ def test_remove(layout):
     assert not layout.manifest.exists()
 
 
+def test_set_aside(layout):
+    """What is attached lives on under another name, where its state is found if it is whole."""
+    layout.write(MANIFEST)
+    aside = layout.set_aside()
+
+    assert not layout.pins.exists()
+    assert not layout.manifest.exists()
+    assert aside.map("guards").exists()
+    assert aside == layout.set_aside()
+    aside.map("guards").unlink()
+    assert layout.set_aside() is None
+
+
 def test_remove_tree(layout):
     """A directory with builds in it goes as a whole; one that is not there is no error."""
     parent = layout.pins.parent

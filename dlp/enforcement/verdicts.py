@@ -219,8 +219,11 @@ class Translator:
         # The rule is looked up in the flow's own release: its policy is numbered there.
         number = release.index_of(known.id)
         row = release.policies.action_for(flow.policy, number) if number is not None else None
+        gone = finding.offset + finding.length if left is None else left
         by_kernel = left is not None and known.decided is DecidedBy.KERNEL
-        if row is None or row.action is Action.ALLOW or (by_kernel and row.action != Action.HOLD):
+        judged = by_kernel and finding.offset + finding.length <= gone
+        action = row.action if row is not None and not judged else Action.ALLOW
+        if row is None or action is Action.ALLOW or (by_kernel and action is not Action.HOLD):
             return None
         excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
         values = flow.values.setdefault(_EXCEPTED if excepted else row.rule_index, set())
@@ -237,8 +240,7 @@ class Translator:
         passed = excepted or below
         if passed and (again or by_kernel):
             return None  # told before, by the kernel in the latter case
-        action = Action.DROP if row.action is Action.HOLD else row.action
-        gone = finding.offset + finding.length if left is None else left
+        action = Action.DROP if action is Action.HOLD else action
         return Verdict(
             time=time.time(),
             kind="match",

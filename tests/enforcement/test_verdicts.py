@@ -429,7 +429,7 @@ def holding(policy_set, card_image, text=HOLD, **options):
     return made
 
 
-@pytest.mark.parametrize(("left", "sent"), [(0, 0), (50, 0), (53, 3), (66, 16), (900, 16)])
+@pytest.mark.parametrize(("left", "sent"), [(0, 0), (50, 0), (53, 3), (65, 15)])
 def test_held_finding(policy_set, card_image, left, sent):
     """What is held is dropped once it is found; of the match has left what lay before the hold."""
     verdict = holding(policy_set, card_image).from_finding(FINDING, left)
@@ -440,6 +440,12 @@ def test_held_finding(policy_set, card_image, left, sent):
         verdict.decided,
     )
     assert (sent, left) == (verdict.sent_before, verdict.let_out)
+
+
+@pytest.mark.parametrize("left", [66, 900])
+def test_what_has_left_before_a_hold(policy_set, card_image, left):
+    """The kernel has judged it: it is there as what stands before the held segment."""
+    assert holding(policy_set, card_image).from_finding(FINDING, left) is None
 
 
 def test_finding_of_a_hold_rule_in_a_flow_that_is_not_held(policy_set, card_image):

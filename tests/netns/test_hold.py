@@ -22,7 +22,7 @@ from dlp.enforcement.words import Words
 from dlp.model import Action
 from dlp.workloads import rto
 from dlp.workloads.netns import open_netns
-from tests.netlab import DEVICE, SINK4, socket_in, until
+from tests.netlab import CARD, DEVICE, SINK4, socket_in, until
 
 pytest_plugins = ["tests.netlab_fixture"]
 pytestmark = pytest.mark.netns
@@ -37,7 +37,8 @@ policies:
   - name: default
     hold_timeout_ms: {timeout}
     rules:
-      - {{signatures: ["secrets.jwt.*", "pci.*"], action: hold}}
+      - {{signatures: ["secrets.jwt.*"], action: hold}}
+      - {{signatures: ["pci.*"], action: hold, threshold: {{count: {cards}}}}}
 """
 HEAD, BODY = b"eyJhbGciOiJIUzI1NiJ9", b".eyJzdWIiOiJFWEFNUExFIn0"
 TOKEN = HEAD + BODY + b".EXAMPLEexample0123456789EXAMPLEexample01234"
@@ -127,10 +128,10 @@ def holding(lab, live_path, tmp_path):
     """`holding()`: a workload whose tokens and cards are held, with what answers."""
     stack = contextlib.ExitStack()
 
-    def make(timeout_ms: int = 2000, floor: bool = True):
+    def make(timeout_ms: int = 2000, cards: int = 1):
         pair = lab.pair()
         file = tmp_path / "dlp.yaml"
-        file.write_text(POLICY.format(state=tmp_path, timeout=timeout_ms))
+        file.write_text(POLICY.format(state=tmp_path, timeout=timeout_ms, cards=cards))
         loaded = prepare(file)
         live_path.load(
             loaded.image,
@@ -141,8 +142,7 @@ def holding(lab, live_path, tmp_path):
         )
         program = live_path.entry(KEY, DeviceFlag.STEALS)
         with open_netns(pair.inner) as handle:
-            if floor:
-                rto.lower(handle.fd)
+            rto.lower(handle.fd)
             link = NamespaceLink(handle.fd)
         stack.callback(link.close)
         link.attach(next(one for one in link.devices() if one.name == DEVICE), program)
@@ -242,6 +242,44 @@ def test_a_token_does_not_leave(holding, cut):
     assert (Action.DROP, True, 6) == (verdict.action, verdict.enforced, verdict.offset)
     assert max(0, len(pair.tcp.data) - 6) == verdict.sent_before
     assert 1 == answering.lane.counts.blocked
+
+
+def test_what_the_kernel_found_is_judged_with_its_next_byte(holding):
+    """A card number at a segment's end waits: it is none if a digit follows, else it is blocked."""
+    pair, answering = holding()
+    with pair.connect() as connection:
+        connection.sendall(b"id " + CARD)
+        connection.sendall(b"1 is no card")
+        until(lambda: len(pair.tcp.data) == len(CARD) + 15)
+    honest = pair.tcp.data, list(answering.verdicts)
+    with pair.connect() as connection:
+        connection.sendall(b"no " + CARD)
+        until(lambda: answering.verdicts)
+        time.sleep(0.3)
+
+    assert (b"id " + CARD + b"1 is no card", []) == honest
+    assert honest[0] == pair.tcp.data
+    assert ("pci.card.visa", 0, Action.DROP) == (
+        answering.verdicts[0].signature,
+        answering.verdicts[0].sent_before,
+        answering.verdicts[0].action,
+    )
+
+
+def test_values_of_segments_that_were_not_held_count(holding):
+    """What the kernel let out below the threshold is counted; the value that reaches it waits."""
+    pair, answering = holding(cards=3)
+    cards = [b"4111 1111 1111 1111; ", b"5500 0055 5555 5559; ", b"4012 8888 8888 1881; "]
+    with pair.connect() as connection:
+        for card in cards[:2]:
+            connection.sendall(card)
+            until(lambda card=card: pair.tcp.data.endswith(card))
+        connection.sendall(cards[2])
+        until(lambda: answering.verdicts)
+        time.sleep(0.3)
+
+    assert b"".join(cards[:2]) == pair.tcp.data
+    assert [(Action.DROP, 3)] == [(one.action, one.count) for one in answering.verdicts]
 
 
 def test_a_token_that_drips(holding):

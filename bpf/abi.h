@@ -113,6 +113,7 @@ enum dlp_reason {
 		70, /* dropped: policy fragments: drop, or a part of a TCP segment */
 	DLP_R_IP_OPTIONS =
 		71, /* dropped: IPv4 options or IPv6 extension headers, by other_protocols */
+	DLP_R_HOP_LIMIT = 72, /* dropped: TCP payload with fewer hops to go than the flow had */
 	DLP_REASONS = 128, /* size of the counter rows */
 };
 
@@ -387,7 +388,8 @@ struct dlp_flow {
 	__u8 waits; /* 1: for the byte at wait_seq; 2: it is known */
 	__u8 next_byte;
 	__u8 kept; /* what follows the cleared bytes is held too: a match may be growing */
-	__u8 pad[7];
+	__u8 hops; /* the most that a segment of it had to go */
+	__u8 pad[6];
 	__u32 release; /* that `policy` and the destination flags were read from */
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
 };

@@ -124,6 +124,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	if (type < 0)
 		return type;
 	s->headers = c.at - s->headers;
+	s->hops = c.hops;
 	s->fragment = c.fragment ? (c.fragment_offset ? 1 : FIRST_FRAGMENT) : 0;
 	if (type != PROTO_FRAGMENT)
 		s->key.protocol = type;
@@ -337,7 +338,8 @@ int classify(struct __sk_buff *skb)
 	}
 	if (s->tcp) {
 		reason = place_segment(skb, s, buf, flow);
-		if (reason == DLP_R_UNOWNED && !refuses(s, flow, reason))
+		if ((reason == DLP_R_UNOWNED || reason == DLP_R_HOP_LIMIT) &&
+		    !refuses(s, flow, reason))
 			reason = 0;
 		if (reason)
 			return drop(skb, s, reason, s->payload);

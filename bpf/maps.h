@@ -114,6 +114,7 @@ struct scratch {
 
 	/* the packet as an IP fragment */
 	u32 headers; /* bytes of the IP header, with options and extension headers */
+	u32 hops;
 	u32 raw; /* by a raw or packet socket */
 	u32 tcp_options; /* bytes of them */
 	u32 join; /* a SYN of a further MPTCP subflow */

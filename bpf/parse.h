@@ -35,6 +35,7 @@ struct cursor {
 	u32 fragment; /* it is one */
 	u32 fragment_offset; /* in the IP payload, in bytes */
 	u32 fragment_more;
+	u32 hops; /* TTL or hop limit */
 	u32 fragment_id;
 	u32 fragment_protocol; /* what tells fragments of different datagrams apart beside the id */
 	u32 lie;
@@ -108,6 +109,7 @@ static __always_inline int parse_ip4(struct cursor *c, struct dlp_flow_key *key)
 	c->fragment_offset = (fragment & 0x1fff) * 8;
 	c->fragment_more = fragment & 0x2000;
 	c->fragment_id = be16(h + 4);
+	c->hops = h[8];
 	c->fragment_protocol = h[9];
 	if (fragment & 0x1fff) {
 		key->protocol = h[9];
@@ -126,6 +128,7 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 		return -DLP_R_MALFORMED_IP6;
 	length = be16(h + 4);
 	next = h[6];
+	c->hops = h[7];
 	key->family = 6;
 	__builtin_memcpy(key->source, h + 8, 16);
 	__builtin_memcpy(key->destination, h + 24, 16);

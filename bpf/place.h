@@ -14,6 +14,7 @@ static __always_inline void begin_stream(struct scratch *s, struct dlp_flow *flo
 	flow->clear_to = 0;
 	flow->waits = 0;
 	flow->kept = 0;
+	flow->hops = 0;
 	if (!s->owned) {
 		if (flow->state == DLP_FLOW_BLOCKED)
 			blocked.delete(&s->key);
@@ -56,6 +57,14 @@ static __always_inline u32 place_segment(struct __sk_buff *skb, struct scratch *
 			tally(s, DLP_R_MIDSTREAM, 1, s->payload);
 		}
 	}
+	/*
+	 * A segment that is made to be lost on its way can come again with other bytes, when
+	 * what follows it has arrived (pages lent to the kernel can be changed).
+	 */
+	if (s->owned && s->payload && s->hops < flow->hops && s->policy_flags & DLP_P_UNOWNED_DROP)
+		return DLP_R_HOP_LIMIT;
+	if (s->hops > flow->hops)
+		flow->hops = s->hops;
 	if (!(s->tcp_flags & TCP_SYN) || s->raw)
 		flow->flags |= DLP_F_OPENED;
 	ahead = s->sequence - flow->next_seq;

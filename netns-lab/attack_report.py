@@ -19,6 +19,8 @@ STOPPING = (
     "urgent",
     "mptcp_join",
     "fragment_order",
+    "hop_limit",
+    "ip_options",
     "fragment_refused",
     "ip_options",
     "rewritten",

@@ -106,6 +106,7 @@ class Reason(enum.IntEnum):
     GATED = 69
     FRAGMENT_REFUSED = 70
     IP_OPTIONS = 71
+    HOP_LIMIT = 72
 
     @property
     def label(self) -> str:
@@ -367,7 +368,8 @@ class FlowStruct(Structure):
         ("waits", c_uint8),
         ("next_byte", c_uint8),
         ("kept", c_uint8),
-        ("pad", c_uint8 * 7),
+        ("hops", c_uint8),
+        ("pad", c_uint8 * 6),
         ("release", c_uint32),
         ("tail", c_uint8 * TAIL),
     ]

@@ -20,7 +20,6 @@ STOPPING = (
     "mptcp_join",
     "fragment_order",
     "hop_limit",
-    "ip_options",
     "fragment_refused",
     "ip_options",
     "rewritten",

@@ -357,3 +357,18 @@ def test_lost_payload_is_counted(bench, mirrored):
     assert rounds == read + lost
     assert read == mirrored_packets
     assert lost > 0
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("cut", range(1, 16))
+def test_mirroring_takes_no_context_away(bench, mirrored, cut: int):
+    """In a mirrored flow a value cut into three short segments is found like in any other."""
+    port, secret, at = bench.port(), value(BRAVO, cut), 1
+    bench.send(pk.tcp(b"", port=port, flags="S", seq=0))
+    found = []
+    for segment in (value(ALPHA, 1) + b" ", secret[:cut], secret[cut:-1], secret[-1:] + b" "):
+        fate = bench.send(pk.tcp(segment, port=port, seq=at))
+        found += [(event.signature, event.sent_before) for event in fate.events]
+        at += len(segment)
+
+    assert [(0, 0), (1, len(secret) - 1)] == found

@@ -6,7 +6,8 @@ import pytest
 
 from dlp.datapath import abi
 from dlp.datapath.abi import EventKind, Reason
-from dlp.policy import PolicyFlag
+from dlp.model import DestinationAction
+from dlp.policy import DestinationRow, PolicyFlag
 from tests import packets as pk
 from tests.kernelpath import ALPHA, compiled, policy, value
 
@@ -191,8 +192,26 @@ def test_monitor_mode(bench, alpha):
     assert (1, 1) == (fate.rises[Reason.REWRITTEN], fate.rises[Reason.WOULD_DROP])
 
 
+def test_after_an_exemption(bench, alpha):
+    """What left exempt was not kept: sent again under a policy that inspects, it may leave."""
+    everywhere = DestinationRow(
+        address=bytes(16),
+        mask=bytes(16),
+        port_low=0,
+        port_high=0xFFFF,
+        action=DestinationAction.EXEMPT,
+    )
+    bench.load(alpha, policy(alpha, destinations=(everywhere,)))
+    stream = Stream(bench)
+    stream.send(TEXT[:200], 0)
+    bench.load(alpha, policy(alpha))
+
+    assert stream.send(TEXT[:200], 0).passed
+    assert stream.send(TEXT[200:], 200).passed
+
+
 def test_after_a_budget_that_lets_out(bench, alpha):
-    """What left unread past the work bound was not kept: such a flow is partly inspected."""
+    """Nor is what left unread past the work bound: such a flow is partly inspected."""
     bench.load(alpha, policy(alpha, flags=PolicyFlag(0)))
     settings = bench.datapath.settings
     settings.scan_slot[settings.generation] = EMPTY_SLOT

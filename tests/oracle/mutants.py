@@ -206,15 +206,15 @@ MUTANTS = (
     Mutant(
         "owner: any socket is TCP's",
         "owner.h",
-        "return sk->type == TYPE_DATAGRAM ? OWNER_DATAGRAM : OWNER_NONE;",
+        "return sk->type == TYPE_DATAGRAM ? OWNER_DATAGRAM : OWNER_RAW;",
         "return OWNER_TCP;",
         tests=("test_unowned.py::test_raw_tcp_is_unowned",),
     ),
     Mutant(
         "owner: an accepted connection is taken for one that began before",
         "place.h",
-        "} else if (!(flow->flags & DLP_F_INIT) && begins_stream(skb, s)) {",
-        "} else if (!(flow->flags & DLP_F_INIT) && 0) {",
+        "if (begins == BEGINS_HERE) {",
+        "if (0) {",
         tests=("test_owned.py::test_accepted_connections",),
     ),
     Mutant(

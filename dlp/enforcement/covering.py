@@ -22,7 +22,7 @@ from dlp.enforcement.cover import Cover, Guarding, Terms, flags_of
 from dlp.enforcement.guards import UNKNOWN, Kit, Programs, drop_guard
 from dlp.enforcement.places import Place
 from dlp.enforcement.tamper import Teller, once
-from dlp.errors import DlpError
+from dlp.errors import DlpError, KernelError
 
 # A packet that left without a token has crossed the veth by then.
 SETTLE_S = 0.05
@@ -73,7 +73,7 @@ class Coverer:
             self._renew_guard(cover, terms, ingress)
         elif cover.guarding is Guarding.NO and guard is not None:
             self._drop_guard(cover, guard)
-        self._conclude(cover)
+        self._conclude(cover, place)
 
     def _look(self, cover: Cover, place: Place) -> tuple[Standing, Standing]:
         """Where classifier and guard are now."""
@@ -84,13 +84,17 @@ class Coverer:
             cover.final = not place.link.foreign(cover.device.index, Hook.EGRESS, self.kit.pins)
         else:
             egress = place.link.standing(cover.attached, Hook.EGRESS)
+            if Standing.MISSING in {egress, ingress} and not _is_there(cover, place):
+                raise KernelError(f"{cover.device.name} is gone")  # and took them with it
             self._tell_tampering(cover, place, egress, ingress)
         cover.unseen = egress is Standing.MISSING and ingress is Standing.MISSING
         return egress, ingress
 
-    def _conclude(self, cover: Cover) -> None:
+    def _conclude(self, cover: Cover, place: Place) -> None:
         cover.fresh = cover.adopted = False
         unguarded = cover.guarding is Guarding.NO and not cover.device.loopback
+        if unguarded and not _is_there(cover, place):
+            return
         if once(cover, tamper.UNGUARDED + cover.why, holds=unguarded):
             self.teller.unguarded(cover)
 
@@ -236,6 +240,13 @@ class Coverer:
         if once(cover, tamper.FOREIGN_FIRST + "guard", holds=ingress is Standing.BEHIND):
             detail = f"Another's program was put before the guard on {cover.host.name}{when}."
             tell(tamper.FOREIGN_FIRST, cover.host.name, detail)
+
+
+def _is_there(cover: Cover, place: Place) -> bool:
+    """Whether neither the device nor its host end has been deleted meanwhile."""
+    host = cover.host
+    ends = [(place, cover.device.index), *([(host.place, host.index)] if host else [])]
+    return all(where.link.device(index) is not None for where, index in ends)
 
 
 def _with_qdisc(made: Placed, before: Placed) -> Placed:

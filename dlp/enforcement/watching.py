@@ -45,6 +45,7 @@ class Watching:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._looked: dict[int, float] = {}
+        self.guards_wait = False  # all classifiers first
 
     async def run(self, call: Callable[..., T], *args: Any) -> T:
         """Run a blocking call in the thread."""
@@ -76,6 +77,12 @@ class Watching:
         if now - self._looked.get(namespace.key, 0.0) > _LOOK_S:
             self._looked[namespace.key] = now
             self._submit([namespace], reconcile, namespace, Changes(sure=False))
+
+    def release_guards(self) -> None:
+        """Guards that had to wait may be placed from here on."""
+        self.guards_wait = False
+        for namespace in self._controlled():
+            self._await_guards(namespace)
 
     def place_opened(self, place: Place) -> None:
         """From the thread: a host end's namespace is worked in from here on."""
@@ -125,7 +132,9 @@ class Watching:
     def _await_guards(self, namespace: ControlledNamespace) -> None:
         """A guard may be placed later: go through the devices then."""
         due = namespace.due()
-        if due is None or namespace.key in self._timers or namespace.place.closed:
+        if due is None or self.guards_wait or namespace.place.closed:
+            return
+        if namespace.key in self._timers:
             return
 
         def now() -> None:

@@ -503,12 +503,14 @@ async def test_churn(guarded, record_property):
         await churn()
     record_property("churned_s", round(time.monotonic() - began, 1))
     await until(lambda: len(namespace.covers) == 1, patience=60)
-    await until(lambda: open_descriptors() <= before)
+    # A program or two more may have been needed for the first time.
+    await until(lambda: open_descriptors() <= before + 4)
     pinned = [path.name for path in guarded.control._kit.pins.directory.glob("*")]
 
     assert (DEVICE,) == guarded.workload.devices
     assert (2 if guarded.way == "tcx" else 0) == len(pinned)
     assert 1 == len(namespace.attached)
+    assert [] == guarded.told
     assert WorkloadState.ENFORCED is guarded.workload.state
     assert not await asyncio.to_thread(pair.leaks)
 

@@ -65,8 +65,8 @@ def value(signature: Made, number: int) -> bytes:
     return signature.sample[:-8].encode() + f"{number:08}".encode()
 
 
-def compiled(directory: Path, *signatures: Made) -> KernelImage:
-    """An image of these signatures, in this order."""
+def compiled(directory: Path, *signatures: Made, held: bool = False) -> KernelImage:
+    """An image of these signatures, in this order; `held`: with the triggers of a hold."""
     text = _PACK + "".join(
         _SIGNATURE.format(
             name=each.name,
@@ -78,7 +78,8 @@ def compiled(directory: Path, *signatures: Made) -> KernelImage:
     )
     file = directory / "own.yaml"
     file.write_text(text)
-    return compile_packs(load_packs([file], directory))
+    ids = [f"own.key.{each.name}" for each in signatures] if held else []
+    return compile_packs(load_packs([file], directory), held=ids)
 
 
 def policy(
@@ -90,6 +91,7 @@ def policy(
     destinations: tuple[DestinationRow, ...] = (),
     exceptions: tuple[bytes, ...] = (),
     rules: dict[int, RuleRow] | None = None,
+    hold_timeout_ms: int = 60_000,
 ) -> KernelPolicy:
     """One rule for all signatures, unless `rules` says more."""
     row = RuleRow(action, 0, threshold)
@@ -100,6 +102,7 @@ def policy(
         destinations=destinations,
         rules=dict.fromkeys(range(len(image.signatures)), row) if rules is None else rules,
         exceptions=exceptions,
+        hold_timeout_ms=hold_timeout_ms,
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 _BUFFER = 1 << 22
 _PATIENCE_S = 120
-_FEW, _REST_S = 20, 0.0005
+_FEW, _REST_S = 20, 0.01
 PORT = 9000  # discard would answer on some machines
 
 

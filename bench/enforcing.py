@@ -126,7 +126,7 @@ def hold(plan: Plan, packs: Sequence[Pack], results: Results) -> None:
         mine, word = _holding(stack, plan, packs, token, _KEY + 4)
         front = token.value()[:12].encode()
         floors = holding.FLOORS if not plan.quick else (holding.GATEWAY,)
-        for one in holding.delays(mine, word, front, floors, 40 * plan.rounds):
+        for one in holding.delays(mine, word, front, floors, 20 * plan.rounds):
             added[one.floor_us] += one.added_ms
             honest[one.floor_us].append(one.honest)
             needless[one.floor_us].append(one.needless)
@@ -218,7 +218,11 @@ def tamper(plan: Plan, results: Results) -> None:
     """Time until the running gateway has put back what was taken away, and what passed."""
     progress("re-attaching after tampering")
     with tempfile.TemporaryDirectory(dir=plan.scratch) as directory:
-        found = tampering.measure(Path(directory), plan.rounds)
+        try:
+            found = tampering.measure(Path(directory), plan.rounds)
+        except BenchError as error:
+            results.faults.append(f"tampering: {error}")
+            return
     rows = []
     for way in dict.fromkeys(one.way for one in found):
         taken = Spread.of([one.milliseconds for one in found if one.way == way])

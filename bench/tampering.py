@@ -25,7 +25,7 @@ from dlp.datapath.links import Hook, InChain
 _SYS_BPF, _LINK_GET_FD_BY_ID = 321, 30
 _POLL_S = 0.0002
 _PATIENCE_S = 5.0
-_SENT = 20_000
+_SENT = 2_000
 _CONFIG = """\
 version: 1
 state_dir: {directory}/state
@@ -75,7 +75,7 @@ def measure(directory: Path, rounds: int) -> list[Tampered]:
         sink.settimeout(0)
         file = directory / "card"
         file.write_bytes(f"card={CARD};".encode())
-        ways: dict[str, Callable[[ExitStack, int], None]] = {
+        ways: dict[str, Callable[[ExitStack, int], int]] = {
             "another's program before ours": _precede,
             "our link cut off its device": _cut,
         }
@@ -93,50 +93,49 @@ def measure(directory: Path, rounds: int) -> list[Tampered]:
         return found
 
 
-def _timed(name: str, device: str, tamper: Callable[[ExitStack, int], None]) -> float:
+def _timed(name: str, device: str, tamper: Callable[[ExitStack, int], int]) -> float:
     """Seconds from the tampering to the moment in which a link of the gateway's is first."""
     with ExitStack() as stack, namespaces.inside(name):
         index = socket.if_nametoindex(device)
-        before = _order(index)
         begin = time.monotonic()
-        tamper(stack, index)
-        changed = _order(index)
-        while not _restored(before, changed, _order(index)):
+        spoiled = tamper(stack, index)
+        while not _restored(_order(index), spoiled):
             if time.monotonic() > begin + _PATIENCE_S:
                 raise BenchError("the gateway did not put its classifier back")
             time.sleep(_POLL_S)
         return time.monotonic() - begin
 
 
-def _restored(
-    before: tuple[InChain, ...], changed: tuple[InChain, ...], now: tuple[InChain, ...]
-) -> bool:
-    """Ours is first: what stood first while it was not (if anything) no longer does."""
-    if before and changed and changed[0] == before[0]:
-        return True  # quicker than we could look
-    return bool(now) and (not changed or now[0] != changed[0])
+def _restored(order: tuple[InChain, ...], spoiled: int) -> bool:
+    """Something is first, and it is not what the tampering left there."""
+    return bool(order) and order[0].link != spoiled
 
 
 def _order(index: int) -> tuple[InChain, ...]:
     return links.order(index, Hook.EGRESS)
 
 
-def _precede(stack: ExitStack, index: int) -> None:
+def _precede(stack: ExitStack, index: int) -> int:
+    """Put a program before all; the id of its link."""
     program = libbpf.load_program("foreign", _LETS_ALL_OUT)
     stack.callback(os.close, program)
-    stack.callback(os.close, links.create(program, index, Hook.EGRESS))
+    link = links.create(program, index, Hook.EGRESS)
+    stack.callback(os.close, link)
+    return links.info(link).id
 
 
-def _cut(_: ExitStack, index: int) -> None:
-    number = ctypes.c_uint32(_order(index)[0].link)
-    padded = (ctypes.c_uint32 * 3)(number.value)
-    fd = int(_libc.syscall(_SYS_BPF, _LINK_GET_FD_BY_ID, ctypes.byref(padded), 12))
+def _cut(_: ExitStack, index: int) -> int:
+    """Cut the first link off its device; its id."""
+    number = _order(index)[0].link
+    attributes = (ctypes.c_uint32 * 3)(number)
+    fd = int(_libc.syscall(_SYS_BPF, _LINK_GET_FD_BY_ID, ctypes.byref(attributes), 12))
     if fd < 0:
         raise BenchError(f"opening our link: {os.strerror(ctypes.get_errno())}")
     try:
         links.detach(fd)
     finally:
         os.close(fd)
+    return number
 
 
 def _arrived(sink: socket.socket) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -16,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
+from dlp.datapath import links as tcx
 from dlp.datapath.abi import GuardFlag
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.links import LINKS, Pins
@@ -27,8 +29,9 @@ from dlp.enforcement.guards import Kit
 from dlp.enforcement.keys import KeyRing, inode_of, slot_of
 from dlp.enforcement.ledger import Ledger
 from dlp.enforcement.namespace import ControlledNamespace, open_controlled
-from dlp.enforcement.places import Places
+from dlp.enforcement.places import Place, Places
 from dlp.enforcement.rules import Rules
+from dlp.enforcement.sentry import Sentry
 from dlp.enforcement.tokens import Tokens
 from dlp.enforcement.watching import Watching
 from dlp.errors import DlpError, KernelError
@@ -83,8 +86,10 @@ class Controller:
         self._keys = KeyRing(key.netns for key in list(datapath.tables["workloads"].keys()))
         self._bindings = Bindings(datapath)
         self._tokens = Tokens(datapath)
-        places = Places(on_open=self._watching.place_opened, on_close=self._watching.place_closed)
-        self._kit = Kit(datapath, self._tokens, Pins(links), places, self._listed)
+        pins = Pins(links)
+        sentry = self._sentry = _sentry(datapath, pins.__contains__)
+        places = Places(on_open=self._place_opened, on_close=self._place_closed)
+        self._kit = Kit(datapath, self._tokens, pins, places, self._listed, sentry)
         self._controlled: dict[str, ControlledNamespace] = {}
         self._failed: dict[str, str] = {}
         self._present: dict[str, int] = {}
@@ -261,6 +266,8 @@ class Controller:
         self._controlled.clear()
         await self._watching.run(self._kit.places.close)
         self._watching.close()
+        if self._sentry is not None:
+            await asyncio.to_thread(self._sentry.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -269,6 +276,16 @@ class Controller:
         await self.close()
 
     # -- inside ------------------------------------------------------------------
+
+    def _place_opened(self, place: Place) -> None:
+        self._watching.place_opened(place)
+        if self._sentry is not None:
+            self._sentry.place_opened(place.inode, place.fd)
+
+    def _place_closed(self, place: Place) -> None:
+        self._watching.place_closed(place)
+        if self._sentry is not None:
+            self._sentry.place_closed(place.inode)
 
     async def _rotate(self) -> None:
         while True:
@@ -375,6 +392,8 @@ class Controller:
         self._bindings.bind(self._rules.policies, name, namespace.key)
         await self._watching.reconcile(namespace, Changes())
         self._watching.listen(namespace)
+        if self._sentry is not None and namespace.terms.closed and not namespace.terms.monitor:
+            self._sentry.watch(namespace.inode, namespace.place.fd)
         self._ledger.taken_over(namespace.inode)
         if namespace.error:
             self._log.error("namespace not enforced", netns=name, reason=namespace.error)
@@ -402,6 +421,8 @@ class Controller:
         if namespace is None:
             return
         self._watching.ignore(namespace)
+        if self._sentry is not None:
+            self._sentry.ignore(namespace.inode)
         if detach:
             try:
                 await self._watching.run(namespace.detach)
@@ -420,6 +441,18 @@ class Controller:
         self._settled.set()
         self._ledger.changed()
         self._on_change()
+
+
+def _sentry(datapath: Datapath, ours: Callable[[int], bool]) -> Sentry | None:
+    """A guard of slot 0, which is no workload's, lets nothing in."""
+    if not tcx.supported():
+        return None
+    datapath.set_guard_flags(0, GuardFlag.CLOSED)
+    sentry = Sentry(datapath.guard(0), ours)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    sentry.place_opened(os.fstat(home).st_ino, home)
+    os.close(home)
+    return sentry
 
 
 def _within(fd: int, call: Callable[..., T], *args: Any) -> T:

@@ -92,6 +92,8 @@ class Coverer:
 
     def _conclude(self, cover: Cover, place: Place) -> None:
         cover.fresh = cover.adopted = False
+        if self.kit.sentry is not None:
+            self.kit.sentry.release(place.inode, cover.device.index)
         unguarded = cover.guarding is Guarding.NO and not cover.device.loopback
         if unguarded and not _is_there(cover, place):
             return

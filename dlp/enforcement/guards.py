@@ -14,6 +14,7 @@ from dlp.datapath.links import Hook, Pins
 from dlp.datapath.rtnetlink import NO_NSID
 from dlp.enforcement.cover import HostEnd
 from dlp.enforcement.places import Place, Places
+from dlp.enforcement.sentry import Sentry
 from dlp.enforcement.tokens import Tokens
 
 # It may be found later, and a guard that was put there before goes on.
@@ -26,6 +27,7 @@ class Kit:
 
     Attributes:
         listed: name of the listed workload that a namespace (by its inode) is; empty for none.
+        sentry: None where the kernel has no TCX.
     """
 
     datapath: Datapath
@@ -33,6 +35,7 @@ class Kit:
     pins: Pins
     places: Places
     listed: Callable[[int], str] = lambda _: ""
+    sentry: Sentry | None = None
 
     @property
     def tcx(self) -> bool:

@@ -1,0 +1,123 @@
+"""The sentry: a new device's host end is closed at once, until it is released."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from dlp.datapath import links
+from dlp.datapath.abi import GuardFlag
+from dlp.datapath.links import Hook
+from dlp.enforcement.sentry import Sentry
+from dlp.workloads.netns import entered, open_netns
+from tests.netlab import until
+
+pytest_plugins = ["tests.netlab_fixture"]
+
+if not links.supported():
+    pytest.skip("TCX needs kernel 6.6", allow_module_level=True)
+
+WITHIN, HOST = f"dlptest-{os.getpid()}-sw", f"dlptest-{os.getpid()}-sh"
+
+
+def ip(text: str) -> None:
+    subprocess.run(["ip", *text.split()], check=True, capture_output=True)
+
+
+@pytest.fixture
+def places():
+    for name in (WITHIN, HOST):
+        ip(f"netns add {name}")
+    with open_netns(WITHIN) as within, open_netns(HOST) as host:
+        yield within, host
+    for name in (WITHIN, HOST):
+        ip(f"netns del {name}")
+
+
+@pytest.fixture
+def sentry(live, places):
+    within, host = places
+    live.set_guard_flags(0, GuardFlag.CLOSED)
+    made = Sentry(live.guard(0))
+    made.place_opened(host.inode, host.fd)
+    made.watch(within.inode, within.fd)
+    time.sleep(0.05)  # its orders are carried out by then
+    yield made
+    made.close()
+
+
+def make(name: str) -> None:
+    ip(f"link add name {name} netns {WITHIN} type veth peer name {name} netns {HOST}")
+
+
+def closed(host, name: str) -> int:
+    """How many programs are at ingress of a host end."""
+    listed = subprocess.run(
+        ["ip", "-n", HOST, "-o", "link", "show", name], check=True, capture_output=True, text=True
+    )
+    with entered(host.fd):
+        return len(links.order(int(listed.stdout.split(":", 1)[0]), Hook.INGRESS))
+
+
+def index_within(name: str) -> int:
+    listed = subprocess.run(
+        ["ip", "-n", WITHIN, "-o", "link", "show", name], check=True, capture_output=True, text=True
+    )
+    return int(listed.stdout.split(":", 1)[0])
+
+
+def test_new_device_is_closed_until_released(sentry, places):
+    within, host = places
+    make("one")
+    until(lambda: closed(host, "one"))
+    sentry.release(within.inode, index_within("one"))
+    until(lambda: not closed(host, "one"))
+
+
+def test_released_device_stays_open(sentry, places):
+    """Changes of a device that is covered are none of its business."""
+    within, host = places
+    make("two")
+    until(lambda: closed(host, "two"))
+    sentry.release(within.inode, index_within("two"))
+    until(lambda: not closed(host, "two"))
+    ip(f"-n {WITHIN} link set two up")
+    ip(f"-n {WITHIN} link set two down")
+    make("marker")
+    until(lambda: closed(host, "marker"))
+    assert not closed(host, "two")
+
+
+def test_device_made_anew_under_its_index(sentry, places):
+    within, host = places
+    make("three")
+    until(lambda: closed(host, "three"))
+    index = index_within("three")
+    sentry.release(within.inode, index)
+    ip(f"-n {WITHIN} link del three")
+    ip(f"link add name three index {index} netns {WITHIN} type veth peer name three netns {HOST}")
+    until(lambda: closed(host, "three"))
+
+
+def test_pair_within_is_left_alone(sentry, places):
+    """Its other end is no host's: nobody can keep the sentry busy with such."""
+    _, host = places
+    ip(f"-n {WITHIN} link add left type veth peer name right")
+    make("four")
+    until(lambda: closed(host, "four"))
+    with open_netns(WITHIN) as within, entered(within.fd):
+        assert not links.order(index_within("left"), Hook.INGRESS)
+
+
+def test_what_is_closed_opens_at_the_end(live, places):
+    within, host = places
+    live.set_guard_flags(0, GuardFlag.CLOSED)
+    made = Sentry(live.guard(0))
+    made.place_opened(host.inode, host.fd)
+    made.watch(within.inode, within.fd)
+    time.sleep(0.05)
+    make("five")
+    until(lambda: closed(host, "five"))
+    made.close()
+    until(lambda: not closed(host, "five"))

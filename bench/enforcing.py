@@ -152,7 +152,7 @@ def held_stream(plan: Plan, packs: Sequence[Pack], results: Results) -> None:
     """Throughput of a connection that is held once in 100 MB, against one that is not."""
     progress("hold: throughput")
     token = plan.tokens[0]
-    rates: dict[bool, list[float]] = defaultdict(list)
+    rates: dict[str, list[float]] = defaultdict(list)
     with ExitStack() as stack:
         mine, word = _holding(stack, plan, packs, token, _KEY + 5)
         # Without what is planted for the other parts: only one value is to be found.
@@ -160,21 +160,21 @@ def held_stream(plan: Plan, packs: Sequence[Pack], results: Results) -> None:
         for _ in range(plan.rounds):
             before = word.records
             value = token.value().encode()
-            for held, rate in holding.streams(mine, word, text, value, plan.scratch, plan.seconds):
-                rates[held].append(rate)
+            for kind, rate in holding.streams(mine, word, text, value, plan.scratch, plan.seconds):
+                rates[kind].append(rate)
             if word.records == before:
                 results.faults.append("hold: the planted value was not held")
-    pairs = zip(rates[True], rates[False], strict=True)
-    share = Spread.of([100 * held / free for held, free in pairs])
-    results.measures["hold.share"] = share
-    rows = (
-        ("filtered", (Spread.of(rates[False]), None)),
-        ("held once in 100 MB", (Spread.of(rates[True]), share)),
-    )
+    rows: list[tuple[str, tuple[Spread | str | None, ...]]] = []
+    for kind, measured in rates.items():
+        pairs = zip(measured, rates[holding.FREE], strict=True)
+        share = Spread.of([100 * mine / free for mine, free in pairs])
+        rows.append((kind, (Spread.of(measured), share)))
+        if kind == holding.HELD:
+            results.measures["hold.share"] = share
     congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     note = f"one connection, {congestion}, floor 45 ms, cleared at once"
     results.tables.append(
-        Table("Throughput of a held connection", ("Gb/s", "% of filtered"), rows, note)
+        Table("Throughput of a held connection", ("Gb/s", "% of filtered"), tuple(rows), note)
     )
 
 

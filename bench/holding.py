@@ -17,6 +17,7 @@ KERNEL, GATEWAY = 200_000, 45_000
 FLOORS = (KERNEL, GATEWAY, 40_000, 20_000, 10_000)
 DECISION_S = 0.005
 STREAM = 100_000_000
+FREE, HELD, WITHOUT_FRTO = "filtered", "held once in 100 MB", "the same without F-RTO"
 _MESSAGE = 400
 _PAUSE_S = 0.02
 
@@ -73,17 +74,23 @@ def delays(
 
 def streams(
     protected: Protected, word: Word, text: bytes, value: bytes, scratch: Path, seconds: float
-) -> Iterator[tuple[bool, float]]:
-    """Whether it is held once in STREAM bytes, and Gb/s, of two transfers of the same text."""
+) -> Iterator[tuple[str, float]]:
+    """FREE, HELD or WITHOUT_FRTO, and Gb/s, of transfers of the same text.
+
+    Held once in STREAM bytes; the last with net.ipv4.tcp_frto off, by which TCP sends what is
+    new after a timeout, to see whether it was one, and not what is missing (RFC 5682).
+    """
     link = protected.link
     word.after_s = 0.0
     floor_of(link.sender, GATEWAY)
     way = Way(link.sender, link.receiver, link.receiver_address)
-    whole = text * (STREAM // len(text))
-    for held, data in ((False, whole), (True, planted(whole, [value]))):
+    free = text * (STREAM // len(text))
+    held = planted(free, [value])
+    for name, data, frto in ((FREE, free, 2), (HELD, held, 2), (WITHOUT_FRTO, held, 0)):
+        namespaces.run("sysctl", "-qw", f"net.ipv4.tcp_frto={frto}", namespace=link.sender)
         file = scratch / "stream"
         file.write_bytes(data)
-        yield held, transfer(way, file, seconds=seconds, connections=1).gigabits
+        yield name, transfer(way, file, seconds=seconds, connections=1).gigabits
         file.unlink()
     floor_of(link.sender, KERNEL)
 

@@ -201,8 +201,12 @@ class Datapath:
             if (key.netns, key.cgroup) not in bindings:
                 table.delete(key)
 
-    def entry(self, key: int, device: abi.DeviceFlag = abi.DeviceFlag(0)) -> int:
-        """Load the classifier for devices of the namespace `key`; the caller closes it."""
+    def entry(self, key: int, device: int = 0) -> int:
+        """Load the classifier for devices of the namespace `key`; the caller closes it.
+
+        Args:
+            device: what it is to know of them, abi.DeviceFlag.
+        """
         return self._patched("entry", key, device)
 
     def guard(self, key: int) -> int:
@@ -249,10 +253,8 @@ class Datapath:
         row.current = other
         self.tables["guards"].update(c_uint32(slot), row)
 
-    def set_guard_flags(
-        self, slot: int, on: abi.GuardFlag, off: abi.GuardFlag = abi.GuardFlag(0)
-    ) -> None:
-        """Set and clear flags of a workload's row."""
+    def set_guard_flags(self, slot: int, on: int, off: int = 0) -> None:
+        """Set and clear flags (abi.GuardFlag) of a workload's row."""
         row = self.guard_row(slot)
         row.flags = (row.flags | on) & ~off
         self.tables["guards"].update(c_uint32(slot), row)

@@ -7,7 +7,7 @@ import pytest
 
 from dlp.api.metrics import METRICS
 from dlp.datapath.abi import Reason
-from dlp.model import WorkloadState
+from dlp.model import IncidentKind, WorkloadState
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -128,9 +128,22 @@ def test_threat_model_names_real_scenarios():
     assert set() == told - known
 
 
+def test_threat_model_names_every_attack():
+    """No attack of the lab is without an answer."""
+    files = (ROOT / "netns-lab/scenarios").glob("6*.yaml")
+    attacks = {
+        name
+        for file in files
+        for name in re.findall(r"^- name: (\S+)", file.read_text(), re.MULTILINE)
+    }
+
+    assert len(attacks) > 90
+    assert set() == {name for name in attacks if f"`{name}`" not in THREATS}
+
+
 def test_threat_model_names_real_reasons():
-    """Labels in the column of what an attack shows as are reasons of the kernel's."""
-    labels = {reason.label for reason in Reason} | {"inspector_missed"}
+    """What an attack shows as are reasons of the kernel's and kinds of incidents."""
+    labels = {reason.label for reason in Reason} | {"inspector_missed"} | set(IncidentKind)
     other = {"sent_before", "inspector: down", "enforced", "partly"} | METRICS.keys()
     shown = [
         row.split(" | ")[2]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import datagrams as udp
 from bench import flood, holding, namespaces, protected, tampering, worstcase
+from bench.gateway import bounded
 from bench.namespaces import BenchError
 from bench.protected import NEVER, Protected, Word
 from bench.released import attached, checkout
@@ -91,7 +92,7 @@ def against(plan: Plan, packs: Sequence[Pack], token_pack: Path, results: Result
     with ExitStack() as stack:
         tree = stack.enter_context(checkout(plan.against, plan.scratch))
         link = stack.enter_context(namespaces.pair("then", _KEY + 2))
-        protected.bounded(link)
+        bounded(link)
         names = [*DIGIT_PACKS, str(token_pack)]
         stack.enter_context(attached(tree, names, plan.scratch / "then", link))
         datapath = stack.enter_context(protected.built("now", plan.scratch))

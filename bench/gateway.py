@@ -17,6 +17,7 @@ from bench.namespaces import Link
 from bench.subject import Candidates, Subject
 from dlp.datapath import libbpf
 from dlp.datapath.abi import Reason
+from dlp.datapath.attach import GSO_MAX_SIZE
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.pins import BPFFS, Layout, remove_tree
 from dlp.model import Action
@@ -40,7 +41,8 @@ class Classifier:
     datapath: Datapath | None
 
     def attach(self, link: Link) -> None:
-        """Put it on the egress of the sender's device (clsact)."""
+        """Put it on the egress of the sender's device (clsact), whose packets it bounds."""
+        bounded(link)
         device = ("dev", link.device)
         namespaces.run("tc", "qdisc", "add", *device, "clsact", namespace=link.sender)
         namespaces.run(
@@ -62,6 +64,14 @@ class Classifier:
             matches=counters[Reason.MATCH][0],
             over_budget=counters[Reason.OVER_BUDGET][0],
         )
+
+
+def bounded(link: Link) -> None:
+    """Packets of the sender's device are bounded as the gateway bounds them."""
+    namespaces.run(
+        *("ip", "link", "set", "dev", link.device, "gso_max_size", str(GSO_MAX_SIZE)),
+        namespace=link.sender,
+    )
 
 
 def pins() -> Path:

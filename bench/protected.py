@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Self
 
 from bench import namespaces
-from bench.gateway import pins
+from bench.gateway import bounded, pins
 from bench.namespaces import Link
 from dlp.datapath import abi, links
 from dlp.datapath.abi import DeviceFlag, Reason
-from dlp.datapath.attach import GSO_MAX_SIZE
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import Payload
 from dlp.datapath.links import Hook
@@ -112,14 +111,6 @@ def protected(
         if guarded:
             put(stack, guard, link.receiver, "eth0", Hook.INGRESS)
         yield Protected(datapath, link, number, entry, guard)
-
-
-def bounded(link: Link) -> None:
-    """Packets of the sender's device are bounded as the gateway bounds them."""
-    namespaces.run(
-        *("ip", "link", "set", "dev", link.device, "gso_max_size", str(GSO_MAX_SIZE)),
-        namespace=link.sender,
-    )
 
 
 def put(stack: ExitStack, program: int, namespace: str, device: str, hook: Hook) -> None:

@@ -1,0 +1,103 @@
+"""What an earlier process attached, and what this one does, as it is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import structlog
+
+from dlp.datapath.attach import Attached
+from dlp.datapath.links import Pins
+from dlp.enforcement import record
+from dlp.enforcement.ledger import Ledger
+from dlp.enforcement.places import Places
+from dlp.enforcement.record import Entry
+
+DEVICE = Attached(device="eth0", index=2)
+EARLIER = (Entry("web", 11, (DEVICE,), 2.5, 200_000), Entry("api", 12, ()))
+
+
+@dataclass
+class Controlled:
+    """The part of a namespace that is written down."""
+
+    inode: int
+    attached: tuple[Attached, ...] = ()
+    unprotected_ms: float | None = None
+    rto_us: int | None = None
+    adopted: tuple[object, ...] = ()
+
+    def adopt(self, *what: object) -> None:
+        self.adopted = what
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A record of an earlier process."""
+    made = tmp_path / "attached.json"
+    record.write(made, EARLIER)
+    return made
+
+
+@pytest.fixture
+def controlled():
+    """Namespaces at present, by name."""
+    return {}
+
+
+@pytest.fixture
+def ledger(path, controlled):
+    return Ledger(path, lambda: controlled, structlog.get_logger())
+
+
+def written(ledger, path) -> list[Entry]:
+    ledger.changed()
+    ledger.close()
+    return sorted(record.read(path), key=lambda one: one.inode)
+
+
+def test_names(ledger):
+    """Of namespaces that an earlier process had under control."""
+
+    assert ("web", "") == (ledger.name_of(11), ledger.name_of(13))
+    assert {11: "web", 12: "api"} == ledger.earlier()
+
+
+def test_hand_over(ledger):
+    """A namespace is told what was attached, for how long it was unprotected, and the floor."""
+    known, new = Controlled(11), Controlled(13)
+    ledger.hand_over(known)
+    ledger.hand_over(new)
+    attached, recorded, *rest = known.adopted
+
+    assert (DEVICE,) == attached
+    assert recorded > 0
+    assert [2.5, 200_000] == rest
+    assert () == new.adopted
+
+
+async def test_nothing_is_forgotten(ledger, path, controlled):
+    """Until a namespace is taken over, what was written down of it stays written down."""
+    controlled["web"] = Controlled(11)
+    before = written(ledger, path)
+    ledger.taken_over(11)
+    after = written(ledger, path)
+
+    assert list(EARLIER) == before
+    assert [Entry("web", 11, ()), EARLIER[1]] == after
+
+
+async def test_not_let_go(ledger, path, controlled):
+    """What could not be taken off is written down still."""
+    ledger.taken_over(11)
+    ledger.not_let_go("web", Controlled(11, (DEVICE,)))
+
+    assert [Entry("web", 11, (DEVICE,)), EARLIER[1]] == written(ledger, path)
+
+
+async def test_gone_while_no_gateway_ran(ledger, path, tmp_path):
+    """A namespace that is not there any more is forgotten; one that is listed is not."""
+    ledger.let_go({12}, [], Pins(tmp_path / "links"), Places())
+
+    assert [EARLIER[1]] == written(ledger, path)

@@ -103,13 +103,14 @@ static __always_inline int joins_mptcp(struct __sk_buff *skb, struct scratch *s,
 /* Parse down to the payload: 0, or the reason why that cannot be done. */
 static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s)
 {
-	struct cursor c = { .skb = skb, .end = skb->len };
+	struct cursor c = { .skb = skb, .end = skb->len, .fragment = &s->ip };
 	struct tcp_header tcp = {};
 	int type = parse_ethernet(&c);
 
 	if (type < 0)
 		return type;
 	s->headers = c.at;
+	__builtin_memset(&s->ip, 0, sizeof(s->ip));
 	BARRIER();
 	if (type == ETH_IP4) {
 		type = parse_ip4(&c, &s->key);
@@ -124,8 +125,8 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	if (type < 0)
 		return type;
 	s->headers = c.at - s->headers;
-	s->hops = c.hops;
-	s->fragment = c.fragment ? (c.fragment_offset ? 1 : FIRST_FRAGMENT) : 0;
+	s->hops = s->ip.hops;
+	s->fragment = s->ip.is ? (s->ip.offset ? 1 : FIRST_FRAGMENT) : 0;
 	if (type != PROTO_FRAGMENT)
 		s->key.protocol = type;
 	if (type == PROTO_TCP)
@@ -134,13 +135,13 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 		type = parse_udp(&c, &s->key);
 	if (type < 0)
 		return type;
-	if (c.fragment) {
+	if (s->ip.is) {
 		tally(s, DLP_R_FRAGMENT, 1, skb->len);
-		s->fragment_offset = c.fragment_offset + (c.at - c.l4);
+		s->fragment_offset = s->ip.offset + (c.at - s->ip.l4);
 		/* 0 behind the last: the datagram is complete, and its id may be used again. */
-		s->fragment_next = c.fragment_more ? c.fragment_offset + (c.end - c.l4) : 0;
+		s->fragment_next = s->ip.more ? s->ip.offset + (c.end - s->ip.l4) : 0;
 		s->poisons = 1;
-		key_of_datagram(s, &c);
+		key_of_datagram(s);
 	}
 	if (c.lie)
 		tally(s, DLP_R_LENGTH_LIE, 1, skb->len);
@@ -149,7 +150,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	if (c.end < skb->len && !is_padding(skb, c.end))
 		return -DLP_R_TRAILER;
 	/* A fragment of a TCP segment is not the stream. */
-	s->tcp = type == PROTO_TCP && !c.fragment;
+	s->tcp = type == PROTO_TCP && !s->ip.is;
 	s->tcp_options = tcp.options_length;
 	s->join = s->tcp && tcp.flags & TCP_SYN && joins_mptcp(skb, s, &tcp);
 	s->tcp_flags = tcp.flags;

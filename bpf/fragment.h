@@ -8,12 +8,12 @@
 
 #define REASSEMBLY_NS 60000000000ULL /* as long as a receiver waits for the rest (RFC 8200, 4.5) */
 
-static __always_inline void key_of_datagram(struct scratch *s, const struct cursor *c)
+static __always_inline void key_of_datagram(struct scratch *s)
 {
 	__builtin_memcpy(&s->datagram, &s->key, sizeof(s->datagram));
-	s->datagram.source_port = c->fragment_id >> 16;
-	s->datagram.destination_port = c->fragment_id;
-	s->datagram.protocol = c->fragment_protocol;
+	s->datagram.source_port = s->ip.id >> 16;
+	s->datagram.destination_port = s->ip.id;
+	s->datagram.protocol = s->ip.protocol;
 }
 
 /*

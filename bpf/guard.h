@@ -10,7 +10,7 @@
 /* The headers of a packet that nobody classified, as an event. */
 static __always_inline void tell_bypass(struct __sk_buff *skb, struct scratch *s)
 {
-	struct cursor c = { .skb = skb, .end = skb->len };
+	struct cursor c = { .skb = skb, .end = skb->len, .fragment = &s->ip };
 	struct tcp_header tcp = {};
 	int type;
 

@@ -62,6 +62,20 @@ struct buffer {
 	u8 b[BUFFER];
 };
 
+/*
+ * What IP tells of fragments. In the scratch area, as the verifier of 6.1 would follow each
+ * way through the extension headers apart if it knew the values.
+ */
+struct fragment {
+	u32 l4; /* first byte of the IP payload, extension headers left out */
+	u32 is; /* it is one */
+	u32 offset; /* in the IP payload, in bytes */
+	u32 more;
+	u32 id;
+	u32 protocol; /* what tells fragments of different datagrams apart beside the id */
+	u32 hops; /* TTL or hop limit */
+};
+
 struct scratch {
 	struct dlp_flow_key key;
 	u64 cgroup;
@@ -113,6 +127,7 @@ struct scratch {
 	u8 kept_tail[DLP_TAIL]; /* a mirrored record's header is written over the buffer's */
 
 	/* the packet as an IP fragment */
+	struct fragment ip;
 	u32 headers; /* bytes of the IP header, with options and extension headers */
 	u32 hops;
 	u32 raw; /* by a raw or packet socket */

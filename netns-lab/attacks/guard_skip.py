@@ -56,7 +56,8 @@ def held(target: Target) -> None:
             redirect(target)
             with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out, refused():
                 out.bind(("ifb9", 0))
-                out.send(mac + mac + b"\x08\x00" + b"." * 1400)  # takes the qdisc's burst
+                for _ in range(2):  # more than the qdisc's burst
+                    out.send(mac + mac + b"\x08\x00" + b"." * 1400)
             with refused():
                 made.sendall(message)
             time.sleep(0.01)

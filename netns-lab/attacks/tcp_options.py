@@ -1,7 +1,7 @@
 """The value in the options of a TCP segment made by hand, which has no payload.
 
 A segment without payload is asked for no owner. The option's kind is one for experiments
-(RFC 4727).
+(RFC 4727). `bare`: no kind and no length either, the value takes their place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PORT = 41_000
 def main(target: Target) -> None:
     """Some of them, by a raw socket."""
     value = target.secret
-    option = bytes([EXPERIMENT, len(value) + 4]) + b": " + value
+    option = value if target.args.get("bare") else bytes([EXPERIMENT, len(value) + 2]) + value
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as out:
         for number in range(4):
             segment = Segment(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from dlp.datapath.datapath import Datapath
 from dlp.errors import ConfigError, DlpError
 from dlp.policy import STRICTEST, PolicySet
-from dlp.workloads.cgroup import Cgroup, find_cgroup2, scan
+from dlp.workloads.cgroup import Cgroup, CgroupWatcher, find_cgroup2, scan
 
 
 class Bindings:
@@ -22,6 +22,19 @@ class Bindings:
         """Read the cgroups that are there. Blocking."""
         with contextlib.suppress(DlpError):
             self._cgroups = {one.path: one for one in scan(find_cgroup2()).cgroups}
+
+    async def follow(self, current: Callable[[], tuple[PolicySet, Mapping[str, int]]]) -> None:
+        """Bind and unbind cgroups as they come and go, until cancelled.
+
+        Args:
+            current: the policies in force, and the keys of namespaces by name.
+
+        Raises:
+            DlpError: there is no cgroup v2, or it cannot be watched.
+        """
+        async for event in CgroupWatcher(find_cgroup2()).events():
+            policies, keys = current()
+            self.cgroup_changed(event.cgroup, policies, keys, appeared=event.appeared)
 
     def cgroup_path(self, number: int) -> str:
         """Path of a cgroup by its id; empty where it is not known."""

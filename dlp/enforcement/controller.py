@@ -8,43 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import structlog
 
-from dlp.datapath import links as tcx
 from dlp.datapath.abi import GuardFlag
 from dlp.datapath.datapath import Datapath
-from dlp.datapath.links import LINKS, Pins
+from dlp.datapath.links import LINKS
 from dlp.enforcement import record
 from dlp.enforcement.admission import Standing
 from dlp.enforcement.bindings import Bindings
 from dlp.enforcement.changes import Changes
-from dlp.enforcement.guards import Kit
+from dlp.enforcement.ground import Ground
 from dlp.enforcement.keys import KeyRing, inode_of, slot_of
 from dlp.enforcement.ledger import Ledger
 from dlp.enforcement.namespace import ControlledNamespace, open_controlled
-from dlp.enforcement.places import Place, Places
 from dlp.enforcement.rules import Rules
-from dlp.enforcement.sentry import Sentry
-from dlp.enforcement.tokens import Tokens
 from dlp.enforcement.watching import Watching
 from dlp.errors import DlpError, KernelError
 from dlp.model import Incident, Workload, WorkloadState
 from dlp.policy import PolicySet
-from dlp.workloads.cgroup import CgroupWatcher, find_cgroup2
-from dlp.workloads.netns import NetnsNotReadyError, entered, names, open_netns
+from dlp.workloads.netns import NetnsNotReadyError
 from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
 
 T = TypeVar("T")
-# What the kernel tells nobody of (a program put before ours, a raised gso_max_size) is looked
-# for: all namespaces once in so many seconds, longer where there are many. One look takes
-# 0.4 ms.
+# What the kernel tells nobody of (a program put before ours, a raised gso_max_size) is looked for:
+# all namespaces once in so many seconds, longer where there are many. One look takes 0.4 ms.
 _MEND_S = 1.0
 _LOOK_S = 0.02
 _SWEEP_S = 10.0
@@ -85,11 +79,8 @@ class Controller:
         self._watching = Watching(self._controlled_now, self._changed)
         self._keys = KeyRing(key.netns for key in list(datapath.tables["workloads"].keys()))
         self._bindings = Bindings(datapath)
-        self._tokens = Tokens(datapath)
-        pins = Pins(links)
-        sentry = self._sentry = _sentry(datapath, pins.__contains__)
-        places = Places(on_open=self._place_opened, on_close=self._place_closed)
-        self._kit = Kit(datapath, self._tokens, pins, places, self._listed, sentry)
+        self._ground = Ground(datapath, links, self._watching, self._listed)
+        self._kit = self._ground.kit
         self._controlled: dict[str, ControlledNamespace] = {}
         self._failed: dict[str, str] = {}
         self._present: dict[str, int] = {}
@@ -106,14 +97,13 @@ class Controller:
 
     def name_of(self, key: int) -> str:
         """Name of the namespace with that key; `netns-INODE` for one that is gone."""
-        for name, namespace in self._controlled.items():
-            if namespace.key == key:
-                return name
+        if (namespace := self._by_key(key)) is not None:
+            return namespace.name
         return self._ledger.name_of(inode_of(key)) or f"netns-{inode_of(key)}"
 
     def keys(self) -> dict[str, int]:
         """Keys of the namespaces under control, by name."""
-        return {name: namespace.key for name, namespace in self._controlled.items()}
+        return {name: one.key for name, one in self._controlled.items()}
 
     def cgroup_path(self, number: int) -> str:
         """Path of a cgroup by its id; empty where it is not known."""
@@ -125,10 +115,10 @@ class Controller:
         Raises:
             KernelError: no such namespace is under control.
         """
-        for namespace in self._controlled.values():
-            if namespace.key == key:
-                return await self._watching.run(_within, namespace.place.fd, call, *args)
-        raise KernelError("the namespace is not under control any more")
+        namespace = self._by_key(key)
+        if namespace is None:
+            raise KernelError("the namespace is not under control any more")
+        return await self._watching.within(namespace, call, *args)
 
     async def wait_known(self) -> None:
         """Wait until it is known which of the listed namespaces are there."""
@@ -140,13 +130,9 @@ class Controller:
         if not name:
             return Standing.UNLISTED
         namespace = self._controlled.get(name)
-        enforced = (
-            namespace is not None
-            and namespace.inode == inode
-            and namespace.ready
-            and not namespace.error
-        )
-        return Standing.ENFORCED if enforced else Standing.AWAITED
+        if namespace is None or namespace.inode != inode or not namespace.ready:
+            return Standing.AWAITED
+        return Standing.AWAITED if namespace.error else Standing.ENFORCED
 
     async def wait_enforced(self, timeout_s: float) -> bool:
         """Wait for the listed namespaces that exist, and so long for those that do not.
@@ -164,20 +150,18 @@ class Controller:
         (self._cut.add if on else self._cut.discard)(name)
         namespace = self._controlled.get(name)
         if namespace is not None:
-            self._tokens.set(slot_of(namespace.key), GuardFlag.QUARANTINED, on=on)
+            self._kit.tokens.set(slot_of(namespace.key), GuardFlag.QUARANTINED, on=on)
 
     def look_again(self, key: int) -> None:
         """Something passed the classifiers of that namespace by: see what stands there, now."""
-        for namespace in self._controlled.values():
-            if namespace.key == key:
-                self._watching.look(namespace)
+        if (namespace := self._by_key(key)) is not None:
+            self._watching.look(namespace)
 
     # -- life --------------------------------------------------------------------
 
     async def watch(self) -> None:
         """Follow namespaces as they appear and go, until cancelled."""
-        expected = await self._watching.run(self._take_stock)
-        self._expected = expected
+        expected = self._expected = await self._watching.run(self._take_stock)
         self._changed()
         # A link takes some 10 ms to make: first all classifiers, then guards.
         self._watching.guards_wait = True
@@ -185,7 +169,7 @@ class Controller:
             await self._control(name)
         self._watching.release_guards()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._rotate())
+            group.create_task(self.rotate_tokens())
             async for event in NetnsWatcher().events():
                 await self._namespace_changed(event)
 
@@ -202,31 +186,32 @@ class Controller:
                 namespace = self._controlled.get(name)
                 if namespace is None or not namespace.covered:
                     continue
-                failed = bool(namespace.error)
+                failed = namespace.error
                 if await self._watching.reconcile(namespace, Changes(sure=False)):
                     self._changed()
                 if failed and not namespace.error:
-                    self._log.info("namespace enforced", netns=name)
+                    self._tell_of(namespace)
             due = time.monotonic() - swept > _SWEEP_S
             swept = time.monotonic() if due else swept
-            await self._watching.run(self._tidy, due)
+            present = tuple(self._controlled.values())
+            await self._watching.run(partial(self._ground.tidy, present, sweep=due))
 
     async def watch_cgroups(self) -> None:
         """Follow cgroups, for policies that name some, until cancelled."""
         try:
-            root = find_cgroup2()
+            await self._bindings.follow(lambda: (self._rules.policies, self.keys()))
         except DlpError as error:
             self._log.warning("cgroups cannot be followed", reason=str(error))
-            return
-        async for event in CgroupWatcher(root).events():
-            self._bindings.cgroup_changed(
-                event.cgroup, self._rules.policies, self.keys(), appeared=event.appeared
-            )
 
-    def rotate_tokens(self) -> None:
-        """Give every workload new tokens; those before them are accepted until the next time."""
-        for namespace in self._controlled.values():
-            self._tokens.renew(slot_of(namespace.key))
+    async def rotate_tokens(self) -> None:
+        """Give every workload new tokens every minute, until cancelled.
+
+        Those before them are accepted until the next time.
+        """
+        while True:
+            await asyncio.sleep(ROTATE_S)
+            for namespace in self._controlled.values():
+                self._kit.tokens.renew(slot_of(namespace.key))
 
     async def apply(self, rules: Rules) -> None:
         """Take over another configuration: bindings are the caller's, namespaces ours."""
@@ -242,6 +227,7 @@ class Controller:
             terms = rules.terms(name)
             if terms != namespace.terms:
                 namespace.apply(terms)
+                self._ground.watch(namespace)
                 await self._watching.reconcile(namespace, Changes(sure=False))
         self._changed()
 
@@ -264,10 +250,8 @@ class Controller:
             self._watching.ignore(namespace)
             await self._watching.run(namespace.close)
         self._controlled.clear()
-        await self._watching.run(self._kit.places.close)
+        await self._watching.run(self._ground.close)
         self._watching.close()
-        if self._sentry is not None:
-            await asyncio.to_thread(self._sentry.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -276,21 +260,6 @@ class Controller:
         await self.close()
 
     # -- inside ------------------------------------------------------------------
-
-    def _place_opened(self, place: Place) -> None:
-        self._watching.place_opened(place)
-        if self._sentry is not None:
-            self._sentry.place_opened(place.inode, place.fd)
-
-    def _place_closed(self, place: Place) -> None:
-        self._watching.place_closed(place)
-        if self._sentry is not None:
-            self._sentry.place_closed(place.inode)
-
-    async def _rotate(self) -> None:
-        while True:
-            await asyncio.sleep(ROTATE_S)
-            self.rotate_tokens()
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
@@ -305,39 +274,20 @@ class Controller:
         return all(name in tried for name in self._expected if name in self._present)
 
     def _all_enforced(self) -> bool:
-        return all(workload.state is WorkloadState.ENFORCED for workload in self.workloads())
+        return all(one.state is WorkloadState.ENFORCED for one in self.workloads())
 
     def _take_stock(self) -> frozenset[str]:
         """Let go of what an earlier process held and this one does not list. Blocking.
 
         Returns the listed names that are there.
         """
-        with contextlib.ExitStack() as stack:
-            present = {}
-            for name in names():
-                with contextlib.suppress(DlpError):
-                    present[name] = stack.enter_context(open_netns(name))
-            listed = frozenset(present.keys() & set(self._rules.netns))
-            kept = {present[name].inode for name in listed}
-            self._ledger.let_go(kept, present.values(), self._kit.pins, self._kit.places)
+        present = self._ledger.take_stock(self._rules.netns, self._kit.pins, self._kit.places)
         for inode, key in self._keys.known().items():
-            if inode not in kept:
+            if inode not in present.values():
                 self._release(inode, key)
         self._kit.pins.sweep()
-        self._present = {name: present[name].inode for name in listed} | self._present
-        return listed
-
-    def _tidy(self, sweep: bool) -> None:  # noqa: FBT001 - for a thread
-        """Close namespaces that nothing of ours is in; unpin links of devices that are gone.
-
-        Blocking. A namespace that can be had by no path is let go of, so that it can end.
-        """
-        if sweep:
-            self._kit.pins.sweep()
-        used = set().union(*(one.places() for one in tuple(self._controlled.values())))
-        for place in self._kit.places.keep(used):
-            for namespace in tuple(self._controlled.values()):
-                namespace.lose(place)
+        self._present = present | self._present
+        return frozenset(present)
 
     def _workload(self, name: str) -> Workload:
         workload = self._rules.workload(name)
@@ -346,8 +296,11 @@ class Controller:
             return replace(workload, state=WorkloadState.FAILED, error=failed)
         if namespace is None:
             return replace(workload, quarantined=name in self._cut)
-        cut = self._tokens.has(slot_of(namespace.key), GuardFlag.QUARANTINED)
+        cut = self._kit.tokens.has(slot_of(namespace.key), GuardFlag.QUARANTINED)
         return replace(namespace.describe(workload), quarantined=cut)
+
+    def _by_key(self, key: int) -> ControlledNamespace | None:
+        return next((one for one in self._controlled.values() if one.key == key), None)
 
     def _controlled_now(self) -> Collection[ControlledNamespace]:
         return self._controlled.values()
@@ -370,14 +323,15 @@ class Controller:
             return
         self._present[event.name] = event.inode
         known = self._controlled.get(event.name)
-        if event.name in self._rules.netns and (known is None or known.inode != event.inode):
-            await self._control(event.name)
+        fresh = known is None or known.inode != event.inode
+        if fresh and event.name in self._rules.netns:
+            await self._control(event.name, late=True)
 
-    async def _control(self, name: str) -> None:
+    async def _control(self, name: str, *, late: bool = False) -> None:
+        """`late`: it has just come; what ran before loses no packet by our coming."""
         if name in self._controlled:
             await self._forget(name, detach=False)
         self._failed.pop(name, None)
-        late = self._expected is not None and name not in self._expected
         try:
             namespace = await self._watching.run(self._open, name, late)
         except NetnsNotReadyError:
@@ -392,13 +346,9 @@ class Controller:
         self._bindings.bind(self._rules.policies, name, namespace.key)
         await self._watching.reconcile(namespace, Changes())
         self._watching.listen(namespace)
-        if self._sentry is not None and namespace.terms.closed and not namespace.terms.monitor:
-            self._sentry.watch(namespace.inode, namespace.place.fd)
+        self._ground.watch(namespace)
         self._ledger.taken_over(namespace.inode)
-        if namespace.error:
-            self._log.error("namespace not enforced", netns=name, reason=namespace.error)
-        else:
-            self._log.info("namespace enforced", netns=name, devices=len(namespace.covers))
+        self._tell_of(namespace)
         self._changed()
 
     def _open(self, name: str, late: bool) -> ControlledNamespace:  # noqa: FBT001 - for a thread
@@ -421,8 +371,7 @@ class Controller:
         if namespace is None:
             return
         self._watching.ignore(namespace)
-        if self._sentry is not None:
-            self._sentry.ignore(namespace.inode)
+        self._ground.ignore(namespace)
         if detach:
             try:
                 await self._watching.run(namespace.detach)
@@ -433,6 +382,13 @@ class Controller:
         self._release(namespace.inode, namespace.key)
         self._changed()
 
+    def _tell_of(self, namespace: ControlledNamespace) -> None:
+        if namespace.error:
+            self._log.error("namespace not enforced", netns=namespace.name, reason=namespace.error)
+        else:
+            devices = len(namespace.covers)
+            self._log.info("namespace enforced", netns=namespace.name, devices=devices)
+
     def _release(self, inode: int, key: int) -> None:
         self._keys.release(inode)
         self._bindings.unbind(key)
@@ -441,20 +397,3 @@ class Controller:
         self._settled.set()
         self._ledger.changed()
         self._on_change()
-
-
-def _sentry(datapath: Datapath, ours: Callable[[int], bool]) -> Sentry | None:
-    """A guard of slot 0, which is no workload's, lets nothing in."""
-    if not tcx.supported():
-        return None
-    datapath.set_guard_flags(0, GuardFlag.CLOSED)
-    sentry = Sentry(datapath.guard(0), ours)
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    sentry.place_opened(os.fstat(home).st_ino, home)
-    os.close(home)
-    return sentry
-
-
-def _within(fd: int, call: Callable[..., T], *args: Any) -> T:
-    with entered(fd):
-        return call(*args)

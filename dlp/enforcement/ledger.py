@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from dlp.enforcement.detach import let_go
 from dlp.enforcement.namespace import ControlledNamespace
 from dlp.enforcement.places import Places
 from dlp.errors import DlpError
-from dlp.workloads.netns import NetnsHandle
+from dlp.workloads.netns import NetnsHandle, names, open_netns
 
 
 class Ledger:
@@ -60,27 +61,33 @@ class Ledger:
         """It is under control no more, and what is attached is still there."""
         self._left[namespace.inode] = _entry(name, namespace)
 
-    def let_go(
-        self, kept: Collection[int], there: Iterable[NetnsHandle], pins: Pins, places: Places
-    ) -> None:
+    def take_stock(self, listed: Collection[str], pins: Pins, places: Places) -> dict[str, int]:
         """Take off what an earlier process had attached and this one does not list. Blocking.
 
-        Args:
-            kept: inodes of those that it lists.
-            there: namespaces that are there.
+        Returns the inodes of the listed namespaces that are there, by name.
         """
-        handles = {handle.inode: handle for handle in there}
-        for inode in list(self._left.keys() - kept):
-            entry = self._left[inode]
-            try:
-                if inode in handles:
-                    let_go(entry, handles[inode].fd, pins, places)
-                    self._log.info("namespace let go: it is not listed", netns=entry.name)
-            except DlpError as error:
-                self._log.error("namespace not let go", netns=entry.name, reason=str(error))
-                continue
-            del self._left[inode]
+        with contextlib.ExitStack() as stack:
+            there: dict[str, NetnsHandle] = {}
+            for name in names():
+                with contextlib.suppress(DlpError):
+                    there[name] = stack.enter_context(open_netns(name))
+            present = {name: there[name].inode for name in there.keys() & set(listed)}
+            handles = {handle.inode: handle.fd for handle in there.values()}
+            for inode in list(self._left.keys() - present.values()):
+                self._let_go(inode, handles.get(inode), pins, places)
         self._drop_unrecorded(pins)
+        return present
+
+    def _let_go(self, inode: int, fd: int | None, pins: Pins, places: Places) -> None:
+        entry = self._left[inode]
+        try:
+            if fd is not None:
+                let_go(entry, fd, pins, places)
+                self._log.info("namespace let go: it is not listed", netns=entry.name)
+        except DlpError as error:
+            self._log.error("namespace not let go", netns=entry.name, reason=str(error))
+            return
+        del self._left[inode]
 
     def _drop_unrecorded(self, pins: Pins) -> None:
         """Take off guards that an earlier process placed in its last moments. Blocking.

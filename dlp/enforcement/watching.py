@@ -21,6 +21,7 @@ from dlp.enforcement.changes import Changes, drain
 from dlp.enforcement.namespace import ControlledNamespace
 from dlp.enforcement.places import Place
 from dlp.errors import DlpError
+from dlp.workloads.netns import entered
 
 T = TypeVar("T")
 _LOOK_S = 0.05
@@ -51,6 +52,15 @@ class Watching:
         """Run a blocking call in the thread."""
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(self._thread, call, *args)
+
+    async def within(self, namespace: ControlledNamespace, call: Callable[..., T], *args: Any) -> T:
+        """Run a blocking call in the thread, inside a namespace."""
+
+        def inside() -> T:
+            with entered(namespace.place.fd):
+                return call(*args)
+
+        return await self.run(inside)
 
     async def reconcile(self, namespace: ControlledNamespace, changes: Changes) -> bool:
         """Go through a namespace's devices; whether anything changed."""

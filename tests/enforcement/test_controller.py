@@ -317,6 +317,7 @@ async def test_namespace_that_is_listed_later(lab, rig):
     async with rig.control(rig.rules(first.inner)) as control:
         await control.wait_enforced(0)
         await control.apply(rig.rules(first.inner, second.inner))
+        await control.wait_enforced(PATIENCE)
 
         assert [ENFORCED, ENFORCED] == states(control)
         assert not await leaks(second)

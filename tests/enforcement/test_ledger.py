@@ -13,6 +13,9 @@ from dlp.enforcement import record
 from dlp.enforcement.ledger import Ledger
 from dlp.enforcement.places import Places
 from dlp.enforcement.record import Entry
+from dlp.workloads.netns import open_netns
+
+pytest_plugins = ["tests.netlab_fixture"]
 
 DEVICE = Attached(device="eth0", index=2)
 EARLIER = (Entry("web", 11, (DEVICE,), 2.5, 200_000), Entry("api", 12, ()))
@@ -97,7 +100,22 @@ async def test_not_let_go(ledger, path, controlled):
 
 
 async def test_gone_while_no_gateway_ran(ledger, path, tmp_path):
-    """A namespace that is not there any more is forgotten; one that is listed is not."""
-    ledger.let_go({12}, [], Pins(tmp_path / "links"), Places())
+    """A namespace that is not there any more is forgotten."""
+    present = ledger.take_stock(["web"], Pins(tmp_path / "links"), Places())
 
-    assert [EARLIER[1]] == written(ledger, path)
+    assert {} == present
+    assert [] == written(ledger, path)
+
+
+@pytest.mark.netns
+async def test_listed_and_there(lab, path, controlled, tmp_path):
+    """What is listed is left as it is, and told with its inode."""
+    name = lab.namespace("kept")
+    with open_netns(name) as handle:
+        inode = handle.inode
+    record.write(path, (*EARLIER, Entry(name, inode, (DEVICE,))))
+    ledger = Ledger(path, lambda: controlled, structlog.get_logger())
+    present = ledger.take_stock([name, "nobody"], Pins(tmp_path / "links"), Places())
+
+    assert {name: inode} == present
+    assert [Entry(name, inode, (DEVICE,))] == written(ledger, path)

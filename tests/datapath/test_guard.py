@@ -380,7 +380,8 @@ def test_closed_until_enforced(bench, egress, pair):
     closed = egress.counted(lambda: egress.datagram(b"hello"), Reason.CLOSED)
     bench.datapath.set_guard_flags(SLOT, GuardFlag(0), GuardFlag.CLOSED)
 
-    assert (1, 1) == (closed[Reason.PASSED], closed[Reason.CLOSED])
+    # Neighbours may be asked for again meanwhile: of all that left, nothing came in.
+    assert 1 <= closed[Reason.PASSED] == closed[Reason.CLOSED]
     assert pair.datagram(b"hello")
 
 

@@ -28,6 +28,7 @@ from dlp.signatures import document
 from dlp.signatures.document import Document, Key
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
+CONFIDENCES: Final = ("low", "medium", "high")
 _WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _NAME = re.compile(_WORD)
 
@@ -35,6 +36,8 @@ Id = Annotated[str, StringConstraints(pattern=rf"^{_WORD}(?:\.{_WORD}){{2,3}}$",
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Sample = Annotated[str, StringConstraints(min_length=1, max_length=16384)]
 Shown = Annotated[int, Field(ge=0, le=8)]
+Word = Annotated[str, StringConstraints(pattern=rf"^{_WORD}$", max_length=64)]
+Keyword = Annotated[str, StringConstraints(pattern=r"^[!-~](?:[ -~]*[!-~])?$", max_length=32)]
 
 
 class _Model(BaseModel):
@@ -44,6 +47,12 @@ class _Model(BaseModel):
 class _Mask(_Model):
     head: Shown = 0
     tail: Shown = 0
+
+
+class _Proximity(_Model):
+    keywords: list[Keyword] = Field(min_length=1, max_length=64)
+    distance: Annotated[int, Field(ge=1, le=1024)] = 40
+    side: Literal["before", "after", "either"] = "before"
 
 
 class _Signature(_Model):
@@ -59,6 +68,11 @@ class _Signature(_Model):
     normalise: bool | None = None
     mask: _Mask = _Mask()
     controls: list[Text] = []
+    tags: list[Word] = []
+    confidence: Literal["low", "medium", "high"] | None = None
+    proximity: _Proximity | None = None
+    threshold: Annotated[int, Field(ge=1, le=64)] = 1
+    draft: bool = False
     must_match: list[Sample] = Field(min_length=1)
     must_not_match: list[Sample] = Field(min_length=1)
 
@@ -78,6 +92,24 @@ class _Pack(_Model):
     signatures: list[_Signature] = Field(min_length=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Proximity:
+    """Words one of which must stand near a value.
+
+    A keyword is compared in lower case (ASCII) and stands alone: no letter or digit right
+    before or behind it.
+
+    Attributes:
+        keywords: in lower case, no two alike.
+        distance: most bytes between keyword and value.
+        side: where the keyword stands: `before` the value, `after` it, or `either`.
+    """
+
+    keywords: tuple[bytes, ...]
+    distance: int
+    side: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
     """One signature of a pack.
@@ -86,6 +118,9 @@ class Signature:
         regex: source; made of the literals where the pack gives those.
         validator: name in signatures.validators, or empty.
         mask_head, mask_tail: characters that masked text may show at either end.
+        confidence: claimed by the author, or empty: the compiler computes it.
+        threshold: distinct values in a flow before a rule that names none of its own acts.
+        draft: samples nobody confirmed; cannot be released.
         place: of the signature in its file; `lines`: of its keys.
     """
 
@@ -102,6 +137,11 @@ class Signature:
     controls: tuple[str, ...]
     must_match: tuple[bytes, ...]
     must_not_match: tuple[bytes, ...]
+    tags: tuple[str, ...] = ()
+    confidence: str = ""
+    proximity: Proximity | None = None
+    threshold: int = 1
+    draft: bool = False
     place: Place
     lines: tuple[tuple[str, int], ...]
 
@@ -124,13 +164,14 @@ class Pack:
 
 
 def load_packs(names: Sequence[str | Path], base: Path) -> tuple[Pack, ...]:
-    """Read packs in the order given.
+    """Read packs in the order given, each once.
 
-    A bare name means the pack that ships with the gateway; what holds a `/` or ends
-    in `.yaml` is a path, relative to `base`. Raises PackError, also for an id that two
-    packs share.
+    A bare name means the pack that ships with the gateway, or all of a family: `pii` is
+    each of pii-us, pii-uk and so on. What holds a `/` or ends in `.yaml` is a path, relative
+    to `base`. Raises PackError, also for an id that two packs share.
     """
-    packs = tuple(load_pack(_locate(name, base)) for name in names)
+    files = dict.fromkeys(file for name in names for file in _locate(name, base))
+    packs = tuple(load_pack(file) for file in files)
     seen: dict[str, Place] = {}
     for pack in packs:
         for signature in pack.signatures:
@@ -154,17 +195,24 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in signatures_dir().glob("*.yaml")))
 
 
-def _locate(name: str | Path, base: Path) -> Path:
+def _locate(name: str | Path, base: Path) -> tuple[Path, ...]:
     text = str(name)
     if "/" in text or text.endswith(".yaml") or isinstance(name, Path):
-        return base / name
-    file = signatures_dir() / f"{text}.yaml"
-    if not _NAME.fullmatch(text) or not file.is_file():
-        raise PackError(
-            f"there is no signature pack {text!r}",
-            remedy=f"built in are {', '.join(builtin_names())}; a file is named by its path",
-        )
-    return file
+        return (base / name,)
+    if _NAME.fullmatch(text):
+        files = [signatures_dir() / f"{text}.yaml"]
+        files.extend(sorted(signatures_dir().glob(f"{text}-*.yaml")))
+        if found := tuple(file for file in files if file.is_file()):
+            return found
+    raise PackError(
+        f"there is no signature pack {text!r}",
+        remedy=f"built in are {', '.join(builtin_names())}; a file is named by its path",
+    )
+
+
+def _prefixes(pack: str) -> tuple[str, ...]:
+    """How ids of a pack may begin: `pii-us` holds `pii.us.` ids, `source-code` its own."""
+    return (f"{pack}.", pack.replace("-", ".", 1) + ".")
 
 
 def _freeze(source: Document) -> Pack:
@@ -191,11 +239,11 @@ def _freeze(source: Document) -> Pack:
 def _signature(pack: _Pack, index: int, source: Document) -> Signature:
     raw = pack.signatures[index]
     key: Key = ("signatures", index)
-    if not raw.id.startswith(f"{pack.pack}."):
+    if not raw.id.startswith(_prefixes(pack.pack)):
         raise PackError(
             f"signature id {raw.id} does not begin with its pack",
             place=source.place((*key, "id")),
-            remedy=f"ids are {pack.pack}.group.name",
+            remedy=f"ids are {_prefixes(pack.pack)[-1]}group.name",
         )
     return Signature(
         id=raw.id,
@@ -209,11 +257,23 @@ def _signature(pack: _Pack, index: int, source: Document) -> Signature:
         mask_head=raw.mask.head,
         mask_tail=raw.mask.tail,
         controls=tuple(raw.controls),
+        tags=tuple(raw.tags),
+        confidence=raw.confidence or "",
+        proximity=_proximity(raw.proximity),
+        threshold=raw.threshold,
+        draft=raw.draft,
         must_match=tuple(sample.encode() for sample in raw.must_match),
         must_not_match=tuple(sample.encode() for sample in raw.must_not_match),
         place=source.place(key),
         lines=_lines(raw, key, source),
     )
+
+
+def _proximity(raw: _Proximity | None) -> Proximity | None:
+    if raw is None:
+        return None
+    words = dict.fromkeys(word.lower().encode() for word in raw.keywords)
+    return Proximity(tuple(words), raw.distance, raw.side)
 
 
 def _lines(raw: _Signature, key: Key, source: Document) -> tuple[tuple[str, int], ...]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from dlp.errors import PackError
-from dlp.signatures.pack import builtin_names, load_pack, load_packs
+from dlp.signatures.pack import Proximity, builtin_names, load_pack, load_packs
 
 GOOD = """\
 pack: mine
@@ -107,11 +107,34 @@ def test_names_and_paths(tmp_path):
 
 
 def test_an_id_twice(tmp_path):
-    """Two packs cannot share an id."""
+    """Two packs cannot share an id; a pack that is listed twice is read once."""
     written(tmp_path)
+    (tmp_path / "other").mkdir()
+    written(tmp_path / "other")
 
+    assert 1 == len(load_packs(["mine.yaml", "mine.yaml"], tmp_path))
     with pytest.raises(PackError, match="there twice"):
-        load_packs(["mine.yaml", "mine.yaml"], tmp_path)
+        load_packs(["mine.yaml", "other/mine.yaml"], tmp_path)
+
+
+def test_families(tmp_path, monkeypatch):
+    """A bare name is each pack of its family, whose ids begin with family and region."""
+    monkeypatch.setattr("dlp.signatures.pack.signatures_dir", lambda: tmp_path)
+    for region in ("aa", "bb"):
+        text = GOOD.replace("pack: mine", f"pack: my-{region}").replace(
+            "id: mine.", f"id: my.{region}."
+        )
+        written(tmp_path, text, f"my-{region}")
+
+    assert ["my-aa", "my-bb"] == [pack.name for pack in load_packs(["my", "my-bb"], tmp_path)]
+
+
+def test_proximity(tmp_path):
+    """Keywords are kept in lower case, each once; before the value unless it says otherwise."""
+    text = GOOD + "    proximity: {keywords: [Token, token, 'API key'], distance: 30}\n"
+    proximity = load_pack(written(tmp_path, text)).signatures[0].proximity
+
+    assert Proximity((b"token", b"api key"), 30, "before") == proximity
 
 
 def test_builtin_packs(packs):

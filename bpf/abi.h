@@ -114,6 +114,7 @@ enum dlp_reason {
 	DLP_R_IP_OPTIONS =
 		71, /* dropped: IPv4 options or IPv6 extension headers, by other_protocols */
 	DLP_R_HOP_LIMIT = 72, /* dropped: TCP payload with fewer hops to go than the flow had */
+	DLP_R_BLOCK_LOST = 73, /* no room to remember a block: the workload itself is marked */
 	DLP_REASONS = 128, /* size of the counter rows */
 };
 
@@ -389,7 +390,8 @@ struct dlp_flow {
 	__u8 next_byte;
 	__u8 kept; /* what follows the cleared bytes is held too: a match may be growing */
 	__u8 hops; /* the most that a segment of it had to go */
-	__u8 pad[6];
+	__u8 question; /* raised when held bytes come again changed: words about those before are void */
+	__u8 pad[5];
 	__u32 release; /* that `policy` and the destination flags were read from */
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
 };
@@ -399,7 +401,8 @@ struct dlp_word {
 	__u64 clear_to; /* stream offset up to which segments may leave */
 	__u32 signature;
 	__u16 block; /* 1: the flow is blocked */
-	__u16 keep; /* 1: a match is open at clear_to, which may grow: hold what follows as well */
+	__u8 keep; /* 1: a match is open at clear_to, which may grow: hold what follows as well */
+	__u8 question; /* of the record that it answers */
 };
 
 /* Key: struct dlp_flow_key. A flow without a socket of its own that is blocked. */
@@ -429,10 +432,11 @@ struct dlp_datagram {
 	__u8 tail[DLP_TAIL];
 };
 
-/* Key: slot of the workload. A token bucket for its events. */
+/* Key: slot of the workload. A token bucket for its events, and a block that found no room. */
 struct dlp_bucket {
 	__u64 filled_ns;
 	__u64 level;
+	__u64 full_ns; /* until then whatever a block would have stopped counts as blocked */
 };
 
 struct dlp_seen_key {
@@ -490,7 +494,8 @@ struct dlp_payload {
 	__u8 held; /* the flow waits for the inspector's word */
 	__u8 again; /* sent again meanwhile: nothing follows until the word */
 	__u8 before; /* first bytes of a held record that are not held: the stream's tail, which has left */
-	__u8 pad[2];
+	__u8 question; /* number of what is asked about; the word names it */
+	__u8 pad[1];
 };
 
 #endif

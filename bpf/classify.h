@@ -26,6 +26,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->headers = 0;
 	s->raw = 0;
 	s->tcp_options = 0;
+	s->plain_options = 1;
 	s->join = 0;
 	s->seam = 0;
 	s->open = 0;
@@ -152,6 +153,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct scratch *s
 	/* A fragment of a TCP segment is not the stream. */
 	s->tcp = type == PROTO_TCP && !s->ip.is;
 	s->tcp_options = tcp.options_length;
+	s->options_at = tcp.options;
 	s->join = s->tcp && tcp.flags & TCP_SYN && joins_mptcp(skb, s, &tcp);
 	s->tcp_flags = tcp.flags;
 	s->sequence = tcp.sequence + ((tcp.flags & TCP_SYN) ? 1 : 0);
@@ -186,7 +188,20 @@ static __always_inline int has_options(const struct scratch *s, int type)
 	return s->key.family && s->headers > allowed;
 }
 
-#define RESET_OPTIONS 12 /* bytes: a time stamp, as in the kernel's own resets */
+#define STAMP_OPTIONS 12 /* bytes of two no-ops and a time stamp (RFC 7323, appendix A) */
+#define STAMP_PREFIX 0x0a080101 /* their kinds and length, as loaded */
+
+/* Whether TCP's options are such as in the kernel's own resets: none, or a time stamp. */
+static __always_inline int has_plain_options(struct __sk_buff *skb, const struct scratch *s)
+{
+	u32 prefix = 0;
+
+	if (!s->tcp_options)
+		return 1;
+	return s->tcp_options == STAMP_OPTIONS &&
+	       !bpf_skb_load_bytes(skb, s->options_at, &prefix, sizeof(prefix)) &&
+	       prefix == STAMP_PREFIX;
+}
 
 /* Why the policy will not have a packet of this kind; 0 where it will. */
 static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
@@ -205,7 +220,7 @@ static __always_inline u32 reason_to_refuse(const struct scratch *s, int type)
 		return DLP_R_IP_OPTIONS;
 	if (flags & DLP_P_MPTCP_DROP && s->join)
 		return DLP_R_MPTCP_JOIN;
-	if (s->tcp && flags & DLP_P_UNOWNED_DROP && s->raw && s->tcp_options > RESET_OPTIONS)
+	if (s->tcp && flags & DLP_P_UNOWNED_DROP && !s->plain_options)
 		return DLP_R_UNOWNED;
 	if (!s->tcp || !s->payload)
 		return 0;
@@ -289,6 +304,8 @@ int classify(struct __sk_buff *skb)
 	s->owned = s->tcp && owner == OWNER_TCP;
 	s->kernel_made = owner == OWNER_TCP || owner == OWNER_DATAGRAM;
 	s->raw = owner == OWNER_RAW;
+	if (s->tcp && s->raw)
+		s->plain_options = has_plain_options(skb, s);
 	flow = flow_of(skb, s);
 	if (!flow)
 		return drop(skb, s, DLP_R_MAP_FAILED, skb->len);

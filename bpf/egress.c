@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "common.h"
 #include "parse.h"
+#include "block.h"
 #include "event.h"
 #include "owner.h"
 #include "token.h"

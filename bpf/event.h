@@ -3,12 +3,14 @@
 
 #define TOKEN_SHIFT 20 /* one event a millisecond, nearly */
 
-/* Whether the workload may tell of something: a token bucket, so that none drowns the others. */
+/*
+ * Whether the workload may tell of something: a token bucket, so that none drowns the others.
+ * Half of it is kept for what was stopped or held, which no noise of the rest may hide.
+ */
 static __always_inline int may_tell(struct scratch *s)
 {
-	u32 slot = s->key.netns & (DLP_WORKLOADS - 1);
-	struct dlp_bucket *b = buckets.lookup(&slot);
-	u64 fresh, level;
+	struct dlp_bucket *b = bucket_of(s);
+	u64 fresh, level, kept;
 
 	if (!b || !s->event_burst)
 		return 1;
@@ -20,7 +22,12 @@ static __always_inline int may_tell(struct scratch *s)
 		level = s->event_burst;
 	if (fresh)
 		b->filled_ns = s->now;
-	if (!level) {
+	kept = s->event.action >= DLP_HOLD && s->event.kind <= DLP_EV_PREFILTER
+		       ? 0
+		       : s->event_burst / 2;
+	if (s->event.kind == DLP_EV_HELD || s->event.kind == DLP_EV_HOLD_TIMEOUT)
+		kept = 0;
+	if (level <= kept) {
 		tally(s, DLP_R_EVENT_LIMITED, 1, 0);
 		return 0;
 	}

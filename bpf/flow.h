@@ -72,6 +72,7 @@ static __always_inline int mirror_chunk(struct scratch *s, struct buffer *buf,
 	header->held = 0;
 	header->again = 0;
 	header->before = 0;
+	header->question = 0;
 	__builtin_memset(header->pad, 0, sizeof(header->pad));
 	size = sizeof(*header) + header->length;
 	asm volatile("%0 &= 0x7fff" : "+r"(size));
@@ -98,18 +99,12 @@ static __always_inline int drop_segment(struct __sk_buff *skb, struct scratch *s
 /* The flow ends here: nothing of it passes from now on. */
 static __always_inline void block_flow(struct scratch *s, struct dlp_flow *flow, u32 signature)
 {
-	struct dlp_block *block = (struct dlp_block *)s->block;
-
 	flow->state = DLP_FLOW_BLOCKED;
 	flow->signature = signature;
 	flow->listed_ns = 0;
 	list_flow(s, flow);
-	if (s->owned)
-		return;
-	block->until_ns = s->now + BLOCKED_NS;
-	block->signature = signature;
-	block->pad = 0;
-	blocked.update(&s->key, block);
+	if (!s->owned)
+		remember_block(s, &s->key, signature, BLOCKED_NS);
 }
 
 /* Whether one of the last blocks, which reach back over the tail to be, was flagged. */

@@ -22,21 +22,15 @@ static __always_inline void key_of_datagram(struct scratch *s)
  */
 static __always_inline void poison_datagram(struct scratch *s)
 {
-	struct dlp_block *block = (struct dlp_block *)s->block;
-
-	if (!s->fragment || !s->poisons || is_monitor(s))
-		return;
-	block->until_ns = s->now + REASSEMBLY_NS;
-	block->signature = 0;
-	block->pad = 0;
-	blocked.update(&s->datagram, block);
+	if (s->fragment && s->poisons && !is_monitor(s))
+		remember_block(s, &s->datagram, 0, REASSEMBLY_NS);
 }
 
 static __always_inline int is_poisoned(struct scratch *s)
 {
 	struct dlp_block *block = blocked.lookup(&s->datagram);
 
-	return block && (s64)(block->until_ns - s->now) > 0;
+	return block ? (s64)(block->until_ns - s->now) > 0 : lost_a_block(s);
 }
 
 /*

@@ -71,7 +71,7 @@ int guard(struct __sk_buff *skb)
 	set = settings.lookup(&zero);
 	s->event_burst = set ? set->event_burst : 0;
 	tell_bypass(skb, s);
-	return row->flags & DLP_G_MONITOR ? PASS : DROP;
+	return (row->flags & (DLP_G_MONITOR | DLP_G_QUARANTINED)) == DLP_G_MONITOR ? PASS : DROP;
 }
 
 /*

@@ -86,7 +86,7 @@ static __always_inline u32 await_word(struct scratch *s, struct dlp_flow *flow)
 		tally(s, DLP_R_INSPECTOR_BLOCKED, 1, s->payload);
 		return AWAITED_GO_ON; /* to where blocked flows end */
 	}
-	if (word && word->clear_to > flow->clear_to) {
+	if (word && word->question == flow->question && word->clear_to > flow->clear_to) {
 		flow->clear_to = word->clear_to;
 		flow->kept = word->keep;
 		flow->held_ns = s->now; /* it answers: patience begins anew */
@@ -94,8 +94,7 @@ static __always_inline u32 await_word(struct scratch *s, struct dlp_flow *flow)
 	/* Beyond what was cleared while a match may be growing: a new question. */
 	if (flow->kept && flow->clear_to >= flow->held_to && start >= flow->held_to)
 		flow->held_ns = s->now;
-	if (end > flow->clear_to &&
-	    (s->inspector_down || s->now - flow->held_ns > (u64)s->hold_timeout_ms * 1000000ULL)) {
+	if (end > flow->clear_to && s->now - flow->held_ns > (u64)s->hold_timeout_ms * 1000000ULL) {
 		give_up(s, flow, end);
 		return AWAITED_GO_ON;
 	}
@@ -141,6 +140,7 @@ static __always_inline int differs_from_copy(struct scratch *s, struct buffer *b
 static __always_inline void forget_question(struct scratch *s, struct dlp_flow *flow)
 {
 	words.delete(&s->flow_id);
+	flow->question++;
 	flow->clear_to = s->packet_base;
 	flow->held_to = s->packet_base;
 	flow->kept = 0;
@@ -263,6 +263,7 @@ int hold(struct __sk_buff *skb)
 	header->held = 1;
 	header->again = s->again;
 	header->before = s->before;
+	header->question = flow->question;
 	__builtin_memset(header->pad, 0, sizeof(header->pad));
 	size = sizeof(*header) + header->length;
 	asm volatile("%0 &= 0x7fff" : "+r"(size));

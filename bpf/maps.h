@@ -132,6 +132,8 @@ struct scratch {
 	u32 hops;
 	u32 raw; /* by a raw or packet socket */
 	u32 tcp_options; /* bytes of them */
+	u32 options_at;
+	u32 plain_options; /* none but a time stamp */
 	u32 join; /* a SYN of a further MPTCP subflow */
 	u32 fragment; /* it is one; FIRST_FRAGMENT for that with the transport's header */
 	u32 kernel_made; /* by a socket that cannot choose the IP header */

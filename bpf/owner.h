@@ -64,10 +64,10 @@ static __always_inline void recall_block(struct scratch *s, struct dlp_flow *fre
 {
 	struct dlp_block *block = blocked.lookup(&s->key);
 
-	if (!block || (s64)(block->until_ns - s->now) < 0)
+	if (block ? (s64)(block->until_ns - s->now) < 0 : !s->tcp || !lost_a_block(s))
 		return;
 	fresh->state = DLP_FLOW_BLOCKED;
-	fresh->signature = block->signature;
+	fresh->signature = block ? block->signature : 0;
 }
 
 /* The packet's flow, made where it is new. NULL: no room, the packet cannot pass. */
@@ -137,9 +137,12 @@ static __always_inline u32 beginning_of(struct __sk_buff *skb, const struct scra
 	return tcp->bytes_acked <= 1 && tcp->snd_una == s->sequence ? BEGINS_HERE : BEGINS_NOT;
 }
 
-/* Whether the peer has acknowledged bytes that never came by: they left by another way. */
-static __always_inline int was_acknowledged(struct __sk_buff *skb, const struct scratch *s,
-					    u32 sequence)
+/*
+ * Whether the peer has acknowledged all that never came by in front of the segment: it left
+ * by another way, and is not sent again. One byte less, and TCP would send the rest behind
+ * what has left.
+ */
+static __always_inline int was_acknowledged(struct __sk_buff *skb, const struct scratch *s)
 {
 	struct bpf_sock *sk = socket_of(skb);
 	struct bpf_tcp_sock *tcp;
@@ -147,7 +150,7 @@ static __always_inline int was_acknowledged(struct __sk_buff *skb, const struct 
 	if (!sk)
 		return 0;
 	tcp = bpf_tcp_sock(sk);
-	return tcp && (s32)(tcp->snd_una - sequence) > 0;
+	return tcp && (s32)(tcp->snd_una - s->sequence) >= 0;
 }
 
 #define LISTED_NS 250000000ULL

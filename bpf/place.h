@@ -88,7 +88,7 @@ static __always_inline u32 place_segment(struct __sk_buff *skb, struct scratch *
 			if (!flow->gap_ns)
 				flow->gap_ns = s->now;
 			/* A socket's own bytes that nobody has acknowledged will come. */
-			if (s->owned && !was_acknowledged(skb, s, flow->next_seq))
+			if (s->owned && !was_acknowledged(skb, s))
 				return DLP_R_OUT_OF_ORDER;
 			if (!s->owned && !(flow->flags & DLP_F_PARTLY) &&
 			    s->now - flow->gap_ns < GAP_PATIENCE_NS)

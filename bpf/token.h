@@ -38,5 +38,5 @@ static __always_inline int take_out(struct __sk_buff *skb, const struct scratch 
 	if (!row || !(s->device & DLP_D_GUARDED))
 		return DROP;
 	bpf_set_hash(skb, row->held[row->current & 1]);
-	return PASS;
+	return s->device & DLP_D_FINAL ? TC_ACT_OK : PASS;
 }

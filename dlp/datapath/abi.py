@@ -107,6 +107,7 @@ class Reason(enum.IntEnum):
     FRAGMENT_REFUSED = 70
     IP_OPTIONS = 71
     HOP_LIMIT = 72
+    BLOCK_LOST = 73
 
     @property
     def label(self) -> str:
@@ -369,7 +370,8 @@ class FlowStruct(Structure):
         ("next_byte", c_uint8),
         ("kept", c_uint8),
         ("hops", c_uint8),
-        ("pad", c_uint8 * 6),
+        ("question", c_uint8),
+        ("pad", c_uint8 * 5),
         ("release", c_uint32),
         ("tail", c_uint8 * TAIL),
     ]
@@ -380,7 +382,8 @@ class WordStruct(Structure):
         ("clear_to", c_uint64),
         ("signature", c_uint32),
         ("block", c_uint16),
-        ("keep", c_uint16),
+        ("keep", c_uint8),
+        ("question", c_uint8),
     ]
 
 
@@ -407,7 +410,7 @@ class DatagramStruct(Structure):
 
 
 class BucketStruct(Structure):
-    _fields_ = [("filled_ns", c_uint64), ("level", c_uint64)]
+    _fields_ = [("filled_ns", c_uint64), ("level", c_uint64), ("full_ns", c_uint64)]
 
 
 class SeenKeyStruct(Structure):
@@ -466,7 +469,8 @@ class PayloadStruct(Structure):
         ("held", c_uint8),
         ("again", c_uint8),
         ("before", c_uint8),
-        ("pad", c_uint8 * 2),
+        ("question", c_uint8),
+        ("pad", c_uint8 * 1),
     ]
 
 

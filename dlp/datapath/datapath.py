@@ -127,6 +127,7 @@ class Datapath:
         release: int,
         cgroup_level: int = 0,
         bindings: Mapping[tuple[int, int], int] | None = None,
+        event_burst: int = 0,
     ) -> None:
         """Write a set into the generation that is not live, then make it live by one store.
 
@@ -136,6 +137,7 @@ class Datapath:
             cgroup_level: ancestor level that names a workload; 0 is the socket's own.
             bindings: policy numbers by (namespace key, cgroup id or 0), replaced whole and in
                 the same instant.
+            event_burst: events that a workload may save up, one a millisecond; 0 is no bound.
         """
         settings = self.settings
         target = 1 - settings.generation
@@ -149,6 +151,7 @@ class Datapath:
         settings.cgroup_level = cgroup_level
         settings.heartbeat_max_ns = HEARTBEAT_MAX_NS
         settings.release = release
+        settings.event_burst = event_burst
         settings.policies[target] = len(policies.policies)
         if bindings is not None:
             self._bind_ahead(bindings, target)
@@ -340,12 +343,15 @@ class Datapath:
         """Block a mirrored or held flow on the inspector's word, from its next packet on."""
         self.tables["words"].update(c_uint64(flow), abi.WordStruct(0, signature, 1))
 
-    def clear(self, flow: int, to: int, *, keep: bool = False) -> None:
+    def clear(self, flow: int, to: int, *, keep: bool = False, question: int = 0) -> None:
         """Segments of a held flow that end at or before stream offset `to` may leave.
 
-        `keep`: a match is open there, which what follows may complete: that is held as well.
+        Args:
+            keep: a match is open there, which what follows may complete: that is held as well.
+            question: of the record that is answered (events.Payload); the kernel takes no word
+                about bytes that have come again with others in their place.
         """
-        self.tables["words"].update(c_uint64(flow), abi.WordStruct(to, 0, 0, keep))
+        self.tables["words"].update(c_uint64(flow), abi.WordStruct(to, 0, 0, keep, question))
 
     def forget_word(self, flow: int) -> None:
         """Of a flow that has ended, or whose block the kernel has long taken note of."""

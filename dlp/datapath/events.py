@@ -63,6 +63,7 @@ class Payload:
         held: the flow waits for a word; `again`: it was sent again meanwhile, so that
             nothing follows before the word.
         before: first bytes of `data` that are not held: the stream's tail, which has left.
+        question: number that the word about it must name.
         key: of the flow, a struct dlp_flow_key as it is.
     """
 
@@ -76,6 +77,7 @@ class Payload:
     held: bool = False
     again: bool = False
     before: int = 0
+    question: int = 0
     key: bytes = field(default=b"", repr=False)
     data: bytes = field(repr=False)
 
@@ -152,6 +154,7 @@ def decode_payload(record: bytes) -> Payload:
         held=bool(raw.held),
         again=bool(raw.again),
         before=raw.before,
+        question=raw.question,
         key=bytes(raw.key),
         data=record[start : start + raw.length],
     )

@@ -44,7 +44,7 @@ class Inspector(Protocol):
 class Speaker(Protocol):
     """Gives words to the kernel. Raises DlpError where it takes none."""
 
-    def clear(self, flow: int, to: int, *, keep: bool) -> None: ...
+    def clear(self, flow: int, to: int, *, keep: bool, question: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -59,6 +59,7 @@ class _Held:
         behind: the matcher process has not got all that is kept.
         waits: segments of it are held, as far as is known.
         lane: of its workload.
+        question: of the last record: words about those before are void.
     """
 
     base: int
@@ -69,6 +70,7 @@ class _Held:
     policy: int = 0
     release: int = 0
     lane: int = 0
+    question: int = 0
     data: bytearray = field(default_factory=bytearray, repr=False)
     whole: bool = True
     again: bool = False
@@ -89,6 +91,7 @@ class _Held:
         self.left = max(self.left, payload.offset + payload.before if payload.before else 0)
         self.again, self.final = payload.again, self.final or payload.final
         self.policy, self.release = payload.policy, payload.release
+        self.question = payload.question
 
     def drop_before(self, offset: int) -> None:
         """Keep nothing in front of `offset` but context."""
@@ -169,6 +172,7 @@ class HoldKeeper:
             policy=self._policy_of(held),
             time_ns=payload.time_ns,
             lane=held.lane,
+            question=held.question,
         )
         self._submit(held, record)
 
@@ -225,7 +229,7 @@ class HoldKeeper:
     def on_word(self, record: Record, word: Word) -> None:
         """What the inspector says of a record, once its findings are told."""
         held = self._flows.get(word.flow)
-        if held is None or held.blocked:
+        if held is None or held.blocked or record.question != held.question:
             return
         if word.since > held.base:
             # Another process than the one that had what came before.
@@ -236,7 +240,7 @@ class HoldKeeper:
         if to == held.left and word.keep and not record.again:
             return  # more has to come
         try:
-            self._speaker.clear(word.flow, to, keep=word.keep)
+            self._speaker.clear(word.flow, to, keep=word.keep, question=held.question)
         except DlpError as error:
             self._count(lost=1)
             self._log.error("no word given", flow=word.flow, reason=str(error))
@@ -302,6 +306,7 @@ class HoldKeeper:
             policy=self._policy_of(held),
             time_ns=time_ns,
             lane=held.lane,
+            question=held.question,
         )
         held.behind = False
         self._submit(held, record)

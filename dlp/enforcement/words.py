@@ -66,14 +66,14 @@ class Words:
         if key and not is_cookie(flow):
             self._datapath.block_key(abi.FlowKeyStruct.from_buffer_copy(key), signature, BLOCK_S)
 
-    def clear(self, flow: int, to: int, *, keep: bool) -> None:
+    def clear(self, flow: int, to: int, *, keep: bool, question: int) -> None:
         """Let segments of a held flow out that end at or before `to`; see Datapath.clear.
 
         Raises KernelError where the kernel has no room for words.
         """
         if flow in self._spoken:
             return  # blocked meanwhile
-        self._datapath.clear(flow, to, keep=keep)
+        self._datapath.clear(flow, to, keep=keep, question=question)
         self._cleared[flow] = self._clock()
 
     def sweep(self) -> None:

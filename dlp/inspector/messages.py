@@ -72,7 +72,8 @@ class Record:
         anew: forget what came of the flow before.
         policy: of the flow; rules that cannot block under it are passed over. ANY_POLICY: none is.
         time_ns: when the kernel saw it (CLOCK_MONOTONIC).
-        lane: records of different lanes take turns. As `time_ns`, it is not sent.
+        lane: records of different lanes take turns.
+        question: of the kernel's, that the word answers. As `time_ns` and `lane`, it is not sent.
     """
 
     flow: int
@@ -87,6 +88,7 @@ class Record:
     policy: int = ANY_POLICY
     time_ns: int = 0
     lane: int = 0
+    question: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,6 +130,7 @@ class Stream:
         self.holding, self.first, self.family, self.device = holding, isn + 1, family, device
         self.port = holding.bench.port()
         self.flow = 0
+        self.question = 0
         assert self.post(b"", -1, "S") == abi.TC_PASS
 
     def packet(self, data: bytes, at: int, flags: str = "PA") -> bytes:
@@ -146,11 +147,17 @@ class Stream:
         fate = self.holding.send(self.packet(data, at, flags), self.device)
         for record in (*fate.given, *fate.events):
             self.flow = record.flow
+        for record in fate.given:
+            self.question = record.question
         return fate
 
-    def clear(self, to: int, *, keep: bool = False) -> None:
-        """The inspector's word: segments that end at or before that offset may leave."""
-        self.holding.bench.datapath.clear(self.flow, to, keep=keep)
+    def clear(self, to: int, *, keep: bool = False, question: int | None = None) -> None:
+        """The inspector's word: segments that end at or before that offset may leave.
+
+        It answers the last question, unless another is named.
+        """
+        named = self.question if question is None else question
+        self.holding.bench.datapath.clear(self.flow, to, keep=keep, question=named)
 
     def block(self, signature: int = 0) -> None:
         """The inspector's word: nothing more may leave."""

@@ -122,6 +122,13 @@ def test_monitor(bench, guard):
     assert [EventKind.BYPASS] == [event.kind for event in events]
 
 
+def test_quarantine_goes_before_monitor(bench, guard):
+    """Of a workload that is cut off nothing comes in, whatever its policies only watch."""
+    bench.datapath.set_guard_flags(SLOT, GuardFlag.MONITOR | GuardFlag.QUARANTINED)
+
+    assert not meet(bench, guard, pk.udp(b"hello", port=bench.port()))[0]
+
+
 def test_closed_goes_before_monitor(bench, guard):
     """What is closed is closed."""
     bench.datapath.set_guard_flags(SLOT, GuardFlag.MONITOR | GuardFlag.CLOSED)

@@ -7,6 +7,7 @@ import pytest
 
 from dlp.datapath import abi
 from dlp.datapath.abi import EventKind, FlowState, Reason
+from dlp.errors import KernelError
 from dlp.model import Action
 from tests import packets as pk
 from tests.kernelpath import ALPHA, NETNS, SLOT, compiled, policy, value
@@ -14,7 +15,8 @@ from tests.kernelpath import ALPHA, NETNS, SLOT, compiled, policy, value
 pytest_plugins = ["tests.kernelpath_fixture"]
 pytestmark = pytest.mark.kernel
 
-BURST = 20
+BURST = 40
+NOISE = BURST // 2  # the rest is kept for what is stopped or held
 OTHER = NETNS + (5 << 16) + 1  # another namespace, in the next slot
 PER_EVENT_NS = 1 << 20
 COARSE_NS = 12_000_000  # the programs' clock goes by the kernel's ticks
@@ -76,8 +78,25 @@ def test_burst(bench, bounded):
     limited -= before[Reason.EVENT_LIMITED]
 
     assert 300 == found + limited
-    assert BURST <= found <= BURST + (took + COARSE_NS) // PER_EVENT_NS
+    assert NOISE <= found <= NOISE + (took + COARSE_NS) // PER_EVENT_NS
     assert limited > 0
+
+
+def test_what_is_stopped_has_a_share_of_its_own(bench, bounded, alpha):
+    """After a flood of alerts what is dropped is still told of."""
+    for packet in matching(bench, 300):
+        bench.post(packet)
+    bench.load(alpha, policy(alpha))
+    write_burst(bench, BURST)
+    bench.drain()
+    for packet in matching(bench, NOISE):
+        bench.post(packet)
+    bench.read()
+    actions = {event.action for event in bench.events}
+    found = len(bench.events)
+    bench.load(alpha, policy(alpha, Action.ALERT))
+
+    assert (NOISE, {Action.DROP}) == (found, actions)
 
 
 def test_tokens_come_back(bench, bounded):
@@ -93,7 +112,7 @@ def test_tokens_come_back(bench, bounded):
     took = time.monotonic_ns() - began
     bench.read()
 
-    assert BURST <= len(bench.events) <= BURST + (took + COARSE_NS) // PER_EVENT_NS
+    assert NOISE <= len(bench.events) <= NOISE + (took + COARSE_NS) // PER_EVENT_NS
 
 
 def test_one_workload_does_not_silence_another(bench, bounded):
@@ -135,7 +154,7 @@ def test_guard_is_bounded_too(bench, bounded):
     bench.datapath.clear_guard(SLOT)
 
     assert 300 == after[Reason.BYPASS] - before[Reason.BYPASS]
-    assert BURST <= len(bench.events) <= BURST + (took + COARSE_NS) // PER_EVENT_NS
+    assert NOISE <= len(bench.events) <= NOISE + (took + COARSE_NS) // PER_EVENT_NS
     assert {EventKind.BYPASS} == {event.kind for event in bench.events}
 
 
@@ -206,6 +225,37 @@ def test_block_expires(bench, dropping):
 
     assert 590 < left_s <= 600
     assert bench.send(pk.tcp(b"harmless", port=port, seq=19)).passed
+
+
+@pytest.fixture
+def full(bench):
+    """The table of blocks has no room."""
+    table, filler = bench.datapath.tables["blocked"], abi.BlockStruct(0, 0, 0)
+    keys = [
+        abi.FlowKeyStruct(netns=1, source_port=n & 0xFFFF, family=n >> 16) for n in range(1 << 16)
+    ]
+    for key in keys:
+        try:
+            table.update(key, filler)
+        except KernelError:
+            break
+    yield
+    for key in keys:
+        table.delete(key)
+    bench.datapath.tables["buckets"].update(c_uint32(SLOT), abi.BucketStruct())
+
+
+def test_block_without_room(bench, dropping, full):
+    """Where a block cannot be kept, what it would have stopped counts as blocked."""
+    port = bench.port()
+    fate = bench.send(pk.tcp(value(ALPHA, 1) + b" ", port=port, seq=1))
+    assert 1 == fate.rises[Reason.BLOCK_LOST]
+    forget(bench, key_of(bench, port))
+    later = bench.send(pk.tcp(b"harmless", port=port, seq=19))
+    others = bench.send(pk.udp(b"harmless", port=bench.port()))
+
+    assert (False, 1) == (later.passed, later.rises[Reason.FLOW_BLOCKED])
+    assert others.passed
 
 
 def test_a_new_connection_is_not_recalled(bench, dropping):

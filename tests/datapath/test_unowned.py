@@ -62,6 +62,34 @@ def test_raw_tcp_is_unowned(bench, egress, raw):
     assert EventFlag.OWNED not in event.flags
 
 
+OPTIONS = {
+    "none": ([], False),
+    "a time stamp": ([("NOP", None), ("NOP", None), ("Timestamp", (7, 7))], False),
+    "others of that length": ([(253, b"0123456789")], True),
+    "a short one": ([(253, b"01")], True),
+    "a time stamp and others": (
+        [("NOP", None), ("NOP", None), ("Timestamp", (7, 7)), (253, b"01")],
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_raw_options(bench, egress, raw, kind: str):
+    """A raw segment without payload has options as the kernel's own resets have, or none."""
+    options, refused = OPTIONS[kind]
+    packet = raw_segment(b"", bench.port(), flags="A", options=options)
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            raw.sendto(packet, (SINK4, 0))
+
+    rose = egress.counted(send, Reason.UNOWNED if refused else Reason.PASSED)
+    bench.drain()
+
+    assert refused == bool(rose[Reason.UNOWNED])
+
+
 def test_forged_segment_of_a_living_connection(bench, egress, pair, raw):
     """A raw segment on a socket's own 5-tuple neither leaves nor touches the socket's state."""
     with connection(pair) as (sender, stream):

@@ -53,9 +53,11 @@ class Speaker:
 
     def __init__(self) -> None:
         self.words: list[tuple] = []
+        self.questions: list[int] = []
         self.full = False
 
-    def clear(self, flow, to, *, keep) -> None:
+    def clear(self, flow, to, *, keep, question) -> None:
+        self.questions.append(question)
         if self.full:
             raise KernelError("no room")
         self.words.append((flow, to, keep))
@@ -106,6 +108,20 @@ def test_clean(scene):
         len(scene.keeper),
         scene.keeper.counts.words,
     )
+
+
+def test_a_word_names_its_question(scene):
+    """What the kernel asks anew is answered by the word on the new bytes alone."""
+    scene.take(0, b"nothing here", question=4)
+    (late,) = scene.inspector.records
+    scene.inspector.records.clear()
+    scene.take(0, b"something!!!", question=5)
+    scene.keeper.on_word(late, Word(flow=FLOW, since=0, to=12, keep=False, back=12))
+    early = scene.speaker.words[:]
+    scene.answer()
+
+    assert [] == early
+    assert ([(FLOW, 12, False)], [5]) == (scene.speaker.words, scene.speaker.questions)
 
 
 def test_blocked(scene):

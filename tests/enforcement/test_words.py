@@ -43,8 +43,8 @@ class Kernel:
     def block_key(self, key, signature, seconds) -> None:
         self.asked.append(("block_key", bytes(key), signature, seconds))
 
-    def clear(self, flow, to, *, keep) -> None:
-        self.asked.append(("clear", flow, to, keep))
+    def clear(self, flow, to, *, keep, question) -> None:
+        self.asked.append(("clear", flow, to, keep, question))
 
     def forget_word(self, flow) -> None:
         self.asked.append(("forget", flow))
@@ -127,7 +127,7 @@ def test_words_of_an_earlier_process():
     )
     now = [0.0]
     words = Words(kernel, lambda: now[0])
-    words.clear(1, 50, keep=False)
+    words.clear(1, 50, keep=False, question=0)
     now[0] = 31.0
     words.sweep()
 
@@ -157,9 +157,9 @@ def test_clear_is_forgotten_sooner():
     """A word on what is held is taken over within seconds; the newest counts."""
     kernel, now = Kernel(), [0.0]
     words = Words(kernel, lambda: now[0])
-    words.clear(1, 100, keep=True)
+    words.clear(1, 100, keep=True, question=7)
     now[0] = 20.0
-    words.clear(1, 200, keep=False)
+    words.clear(1, 200, keep=False, question=8)
     now[0] = 40.0
     words.sweep()
     early = kernel.asked[:]
@@ -167,7 +167,7 @@ def test_clear_is_forgotten_sooner():
     words.sweep()
     words.sweep()
 
-    assert [("clear", 1, 100, True), ("clear", 1, 200, False)] == early
+    assert [("clear", 1, 100, True, 7), ("clear", 1, 200, False, 8)] == early
     assert [("forget", 1)] == kernel.asked[2:]
 
 
@@ -175,10 +175,10 @@ def test_a_block_stands():
     """Neither a later word nor the end of an earlier one undoes a block."""
     kernel, now = Kernel(), [0.0]
     words = Words(kernel, lambda: now[0])
-    words.clear(1, 100, keep=False)
+    words.clear(1, 100, keep=False, question=7)
     words.block(1, 3, None)
-    words.clear(1, 200, keep=False)
+    words.clear(1, 200, keep=False, question=8)
     now[0] = 60.0
     words.sweep()
 
-    assert [("clear", 1, 100, False), ("block", 1, 3)] == kernel.asked
+    assert [("clear", 1, 100, False, 7), ("block", 1, 3)] == kernel.asked

@@ -277,6 +277,15 @@ class Pins:
     def __iter__(self) -> Iterator[int]:
         return iter(tuple(self._names))
 
+    @property
+    def usable(self) -> bool:
+        """Whether a link can be pinned now."""
+        try:
+            self.prepare()
+        except KernelError:
+            return False
+        return True
+
     def prepare(self) -> None:
         """See to it that a link can be pinned, before one is made.
 

@@ -156,7 +156,7 @@ class Coverer:
             host.index,
             self.programs.guard(fresh=behind),
             Hook.INGRESS,
-            way=terms.way(guarded=True, tcx=self.kit.tcx),
+            way=self._guards_way(cover, terms),
             pins=self.kit.pins,
         )
         if before is None or not host.bears(before):
@@ -165,13 +165,16 @@ class Coverer:
 
     def _renew_guard(self, cover: Cover, terms: Terms, ingress: Standing) -> None:
         guard, behind = cover.attached.guard, ingress is Standing.BEHIND
-        way = terms.way(guarded=True, tcx=self.kit.tcx)
+        way = self._guards_way(cover, terms)
         if guard is None or cover.host is None:
             return
         if cover.adopted or behind or guard.way is not way:
             with contextlib.suppress(DlpError):  # the one that stands there goes on
                 guard = self._place_guard(cover, terms, behind=behind and way is Way.TCX)
                 cover.attached = replace(cover.attached, guard=guard)
+
+    def _guards_way(self, cover: Cover, terms: Terms) -> Way:
+        return terms.way(guarded=True, tcx=self._tcx(cover.attached.guard))
 
     def _drop_guard(self, cover: Cover, guard: Placed) -> None:
         with contextlib.suppress(DlpError):
@@ -181,7 +184,13 @@ class Coverer:
     # -- the classifier ----------------------------------------------------------
 
     def _way(self, cover: Cover, terms: Terms) -> Way:
-        return terms.way(guarded=cover.guarding is not Guarding.NO, tcx=self.kit.tcx)
+        tcx = self._tcx(cover.attached)
+        return terms.way(guarded=cover.guarding is not Guarding.NO, tcx=tcx)
+
+    def _tcx(self, placed: Placed | None) -> bool:
+        """Whether a link is there, or can be made: without pins clsact is better than nothing."""
+        linked = placed is not None and placed.way is Way.TCX
+        return self.kit.tcx and (linked or self.kit.pins.usable)
 
     def _flags(self, cover: Cover, way: Way) -> DeviceFlag:
         return flags_of(way, cover.guarding, loopback=cover.device.loopback, final=cover.final)

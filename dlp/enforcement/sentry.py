@@ -93,6 +93,8 @@ class Sentry:
         self._orders.put(None)
         self._bell.send(b"\0")
         self._thread.join()
+        self._bell.close()  # not before: the thread may be at its end while we ring
+        self._ear.close()
 
     # -- in the thread -----------------------------------------------------------
 
@@ -209,5 +211,3 @@ class Sentry:
         for fd in opened:
             os.close(fd)
         self._selector.close()
-        self._bell.close()
-        self._ear.close()

@@ -121,3 +121,14 @@ def test_what_is_closed_opens_at_the_end(live, places):
     until(lambda: closed(host, "five"))
     made.close()
     until(lambda: not closed(host, "five"))
+
+
+def test_ends_right_behind_an_order(live):
+    """Its thread may be at its end before the last ring: nothing fails, and all is closed."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        sentry = Sentry(live.guard(0))
+        sentry.ignore(1)
+        sentry.close()
+
+    assert before == len(os.listdir("/proc/self/fd"))

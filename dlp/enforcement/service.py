@@ -62,6 +62,8 @@ from dlp.store.verdicts import VerdictStore
 _BEAT_S = 1.0
 _SWEEP_S = 30.0
 _FLUSH_S = 2.0
+# A quarter of the ring of events, so that no workload fills it alone.
+_EVENT_BURST = 1000
 
 
 class GatewayService:
@@ -295,6 +297,7 @@ class GatewayService:
             release=self._release,
             cgroup_level=loaded.config.cgroup_level,
             bindings=self._controller.bindings(loaded.policies),
+            event_burst=_EVENT_BURST,
         )
         self._holds.live(self._release)
 
@@ -309,7 +312,6 @@ class GatewayService:
         incident = self._translator.incident_from_event(event)
         if event.kind is abi.EventKind.BYPASS:
             self._losses.told(event.packet.netns)
-            self._controller.look_again(event.packet.netns)
             self._controller.look_again(event.packet.netns)
         elif event.kind is abi.EventKind.HOLD_TIMEOUT:
             self._holds.keeper.timed_out(event.flow)

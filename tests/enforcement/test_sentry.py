@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -125,10 +126,10 @@ def test_what_is_closed_opens_at_the_end(live, places):
 
 def test_ends_right_behind_an_order(live):
     """Its thread may be at its end before the last ring: nothing fails, and all is closed."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(200):
         sentry = Sentry(live.guard(0))
         sentry.ignore(1)
         sentry.close()
 
-    assert before == len(os.listdir("/proc/self/fd"))
+    assert before == len(list(Path("/proc/self/fd").iterdir()))

@@ -34,6 +34,7 @@ HANDLE = 0xD19
 _HANDLES = (HANDLE, HANDLE + 1)
 _PARENTS = {Hook.EGRESS: 0xFFFFFFF3, Hook.INGRESS: 0xFFFFFFF2}  # TC_H_MAKE(TC_H_CLSACT, …)
 _CLSACT, _CLSACT_PARENT = 0xFFFF0000, 0xFFFFFFF1
+_NO_QUEUES = {"clsact", "ingress", "noqueue"}
 _INFO = PRIORITY << 16 | 0x0300  # ETH_P_ALL in network order
 _BPF_CLASSID, _BPF_FD, _BPF_NAME, _BPF_FLAGS = 3, 6, 7, 8  # TCA_BPF_
 _DIRECT_ACTION = 1
@@ -263,6 +264,11 @@ class NamespaceLink:
         """Whether the device has clsact."""
         with _explained("listing qdiscs"):
             return any(one.kind == "clsact" for one in self.netlink.qdiscs(index))
+
+    def queues(self, index: int) -> frozenset[str]:
+        """Kinds of the qdiscs that a packet meets behind TC egress."""
+        with _explained("listing qdiscs"):
+            return frozenset(one.kind for one in self.netlink.qdiscs(index)) - _NO_QUEUES
 
     def foreign(self, index: int, hook: Hook, pins: Pins) -> bool:
         """Whether there are programs or filters of others."""

@@ -82,6 +82,7 @@ class Cover:
         due: when the guard may be placed (time.monotonic); 0 where none is awaited.
         was_up: it has been up, so that its name is no longer being given.
         final: foreign filters are not asked, as none was there when we came.
+        queues: kinds of qdiscs that were there when we came.
         told: incidents that go on and have been told.
         unseen: what leaves is not seen yet.
         protected_at: since when it is (time.monotonic); had_sent: packets that had left by then.
@@ -101,6 +102,7 @@ class Cover:
     due: float = 0.0
     was_up: bool = False
     final: bool = False
+    queues: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()
     unseen: bool = False
     protected_at: float = 0.0

@@ -82,6 +82,7 @@ class Coverer:
             ingress = self.kit.standing(cover.attached.guard, cover.host)
         if cover.fresh:
             cover.final = not place.link.foreign(cover.device.index, Hook.EGRESS, self.kit.pins)
+            cover.queues = place.link.queues(cover.device.index)
         else:
             egress = place.link.standing(cover.attached, Hook.EGRESS)
             if Standing.MISSING in {egress, ingress} and not _is_there(cover, place):
@@ -243,6 +244,13 @@ class Coverer:
         if once(cover, tamper.FOREIGN, holds=foreign and egress is Standing.FIRST):
             detail = f"Another's program was put behind the classifier on {name}; it is not asked."
             tell(tamper.FOREIGN, name, detail)
+        queues = place.link.queues(cover.device.index) - cover.queues
+        if once(cover, tamper.QDISC_ADDED, holds=bool(queues)):
+            detail = (
+                f"A qdisc ({', '.join(sorted(queues))}) was put on {name}: its actions come after "
+                f"the classifier and can change what leaves."
+            )
+            tell(tamper.QDISC_ADDED, name, detail)
         if attached.guard is None or cover.host is None:
             return
         if ingress is Standing.MISSING and cover.host.bears(attached.guard):

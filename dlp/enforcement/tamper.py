@@ -16,6 +16,7 @@ FOREIGN_FIRST = "foreign_filter_first"
 FOREIGN = "foreign_filter"
 RENAMED = "device_renamed"
 MOVED = "device_moved"
+QDISC_ADDED = "qdisc_added"
 GSO_RAISED = "gso_raised"
 UNGUARDED = "unguarded"
 

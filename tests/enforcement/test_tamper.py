@@ -162,6 +162,16 @@ async def test_removed(guarded, removal: str, record_property):
     assert WorkloadState.ENFORCED is guarded.workload.state
 
 
+async def test_qdisc_behind_the_classifier(guarded):
+    """What comes after TC egress can change what was scanned: that it is there is told, once."""
+    await asyncio.to_thread(tc, guarded.pair.inner, f"qdisc replace dev {DEVICE} root pfifo")
+    await guarded.until_told("qdisc_added")
+    await asyncio.to_thread(tc, guarded.pair.inner, f"qdisc replace dev {DEVICE} root pfifo")
+    await asyncio.sleep(0.1)
+
+    assert ["qdisc_added"] == guarded.whats()
+
+
 @pytest.mark.parametrize("way", ["clsact"], indirect=True)
 async def test_nothing_gets_past_the_guard_meanwhile(guarded):
     """While classifiers are taken off as fast as can be, no card of a flood arrives."""

@@ -360,6 +360,14 @@ struct dlp_flow_key {
 	__u8 pad;
 };
 
+#define DLP_COUNTED 4 /* rules of which a flow itself remembers how many values they met */
+
+/* Distinct values that a rule has met in a flow; rule 0 is none. */
+struct dlp_counted {
+	__u32 rule;
+	__u32 values;
+};
+
 struct dlp_flow {
 	__u64 id;
 	__u64 cgroup;
@@ -393,6 +401,7 @@ struct dlp_flow {
 	__u8 question; /* raised when held bytes come again changed: words about those before are void */
 	__u8 pad[5];
 	__u32 release; /* that `policy` and the destination flags were read from */
+	struct dlp_counted counted[DLP_COUNTED];
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
 };
 

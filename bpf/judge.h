@@ -7,6 +7,32 @@
 #define JUDGED 2 /* matches a call */
 #define EDGE 8
 
+/*
+ * The table of values forgets under a flood of others, and then counts too few. A flow's own
+ * memory does not: of the first rules with a threshold that it met, it knows the count.
+ */
+static __always_inline u32 count_in_flow(struct __sk_buff *skb, const struct scratch *s, u32 rule,
+					 u32 counted, u32 repeated)
+{
+	struct dlp_flow *flow = flow_of_packet(skb, s);
+
+	if (!flow)
+		return counted;
+#pragma unroll
+	for (int i = 0; i < DLP_COUNTED; i++) {
+		struct dlp_counted *known = &flow->counted[i];
+
+		if (known->rule && known->rule != rule)
+			continue;
+		known->rule = rule;
+		known->values += repeated ? 0 : 1;
+		if (known->values < counted)
+			known->values = counted;
+		return known->values;
+	}
+	return counted;
+}
+
 /* Distinct values of a rule in a flow, this one included; `repeated` if it was there. */
 static __always_inline u32 count_distinct(struct scratch *s, u32 rule, u32 *repeated)
 {
@@ -50,8 +76,8 @@ static __always_inline void copy_edges(struct dlp_event *e, struct buffer *buf, 
 }
 
 /* Judge one match: fills the event, sets the packet's verdict. */
-static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
-					const struct dlp_constants *c,
+static __always_inline void judge_match(struct __sk_buff *skb, struct scratch *s,
+					struct buffer *buf, const struct dlp_constants *c,
 					const struct dlp_settings *set, u64 hit)
 {
 	u64 start = index_of(hit >> 16), end = index_of(hit);
@@ -98,6 +124,8 @@ static __always_inline void judge_match(struct scratch *s, struct buffer *buf,
 		count = 0;
 	} else {
 		count = count_distinct(s, rule_id, &repeated);
+		if (threshold > 1)
+			count = count_in_flow(skb, s, rule_id, count, repeated);
 		if (count < threshold) {
 			tally(s, DLP_R_BELOW_THRESHOLD, 1, 0);
 			action = DLP_ALLOW;
@@ -144,7 +172,7 @@ int judge(struct __sk_buff *skb)
 		if (s->judge >= s->found || (s->verdict == DLP_DROP && !is_monitor(s)))
 			break;
 		s->judge++;
-		judge_match(s, buf, c, set, s->found_list[(s->judge - 1) & (FOUND - 1)]);
+		judge_match(skb, s, buf, c, set, s->found_list[(s->judge - 1) & (FOUND - 1)]);
 	}
 	BARRIER();
 	if (s->verdict == DLP_DROP && !is_monitor(s)) {

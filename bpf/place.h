@@ -19,6 +19,7 @@ static __always_inline void begin_stream(struct scratch *s, struct dlp_flow *flo
 		if (flow->state == DLP_FLOW_BLOCKED)
 			blocked.delete(&s->key);
 		flow->id = fresh_id(s);
+		__builtin_memset(flow->counted, 0, sizeof(flow->counted));
 	}
 	flow->state = DLP_FLOW_OPEN;
 	s->flow_id = flow->id;

@@ -10,6 +10,7 @@ import enum
 from ctypes import Structure, c_int8, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
 
 TAIL = 128
+COUNTED = 4
 SPAN = 126
 LITERAL = 32
 STEPS = 16
@@ -339,6 +340,10 @@ class FlowKeyStruct(Structure):
     ]
 
 
+class CountedStruct(Structure):
+    _fields_ = [("rule", c_uint32), ("values", c_uint32)]
+
+
 class FlowStruct(Structure):
     _fields_ = [
         ("id", c_uint64),
@@ -373,6 +378,7 @@ class FlowStruct(Structure):
         ("question", c_uint8),
         ("pad", c_uint8 * 5),
         ("release", c_uint32),
+        ("counted", CountedStruct * COUNTED),
         ("tail", c_uint8 * TAIL),
     ]
 
@@ -494,6 +500,7 @@ STRUCTS: dict[str, type[Structure]] = {
     "dlp_constants": ConstantsStruct,
     "dlp_flow_key": FlowKeyStruct,
     "dlp_flow": FlowStruct,
+    "dlp_counted": CountedStruct,
     "dlp_word": WordStruct,
     "dlp_block": BlockStruct,
     "dlp_guard": GuardStruct,

@@ -45,6 +45,7 @@ def digest(text: str) -> str:
 _STATE_STRUCTS = (
     "dlp_flow_key",
     "dlp_flow",
+    "dlp_counted",
     "dlp_seen_key",
     "dlp_counters",
     "dlp_who",
@@ -65,6 +66,6 @@ def state_digest(text: str) -> str:
         for name in _STATE_STRUCTS
         if (found := re.search(rf"struct {name} \{{.*?\n\}};", text, re.DOTALL))
     ]
-    parts += re.findall(r"^#define DLP_(?:TAIL|REASONS|WORKLOADS) \d+", text, re.MULTILINE)
+    parts += re.findall(r"^#define DLP_(?:TAIL|COUNTED|REASONS|WORKLOADS) \d+", text, re.MULTILINE)
     parts += re.findall(_STATE_MAPS, text, re.MULTILINE)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

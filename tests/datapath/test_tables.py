@@ -454,6 +454,20 @@ def test_threshold_is_of_a_flow(bench, images):
 
 
 @pytest.mark.kernel
+def test_threshold_outlives_a_flood(bench, images):
+    """A flow knows how many values it let out, also where the table of values has forgotten."""
+    alpha = images[0]
+    bench.load(alpha, policy(alpha, threshold=3))
+    port, passed, seen = bench.port(), [], bench.datapath.tables["seen"]
+    for number in (1, 2, 3):
+        passed.append(bench.send(pk.udp(value(ALPHA, number), port=port)).passed)
+        for key in list(seen.keys()):
+            seen.delete(key)
+
+    assert [True, True, False] == passed
+
+
+@pytest.mark.kernel
 def test_the_value_that_reached_the_threshold_stays_out(bench, images):
     """A value sent again past the threshold does not leave."""
     alpha = images[0]

@@ -24,6 +24,25 @@ class Action(enum.IntEnum):
         return self.name.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What policies know of a signature.
+
+    Attributes:
+        confidence: as the compiler computes it: low, medium or high.
+        controls: of frameworks, as `PCI-DSS-3.4.1`.
+        threshold: distinct values in a flow before a rule without a threshold of its own acts.
+    """
+
+    id: str
+    category: str = ""
+    tags: tuple[str, ...] = ()
+    confidence: str = ""
+    severity: str = ""
+    controls: tuple[str, ...] = ()
+    threshold: int = 1
+
+
 class Mode(enum.StrEnum):
     ENFORCE = "enforce"
     MONITOR = "monitor"

@@ -126,10 +126,12 @@ def _summary(file: Path) -> dict[str, Any]:
     from dlp.policy import PolicySet  # noqa: PLC0415
     from dlp.signatures.compiler import compile_packs  # noqa: PLC0415
     from dlp.signatures.pack import load_packs  # noqa: PLC0415
+    from dlp.signatures.subjects import subjects  # noqa: PLC0415
 
     config = load(file)
-    image = compile_packs(load_packs(config.signatures, config.base))
-    policies = PolicySet(config, [signature.id for signature in image.signatures])
+    packs = load_packs(config.signatures, config.base)
+    image = compile_packs(packs)
+    policies = PolicySet(config, subjects(packs))
     kernel = sum(signature.decided is DecidedBy.KERNEL for signature in image.signatures)
     expired = [
         f"an exception of policy {name} ended on {entry.until}: {entry.reason}"

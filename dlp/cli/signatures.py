@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlp.cli.output import Json, examples, print_json, print_table
+
+if TYPE_CHECKING:
+    from dlp.signatures.image import ImageSignature
+    from dlp.signatures.pack import Pack, Signature
 
 _Packs = Annotated[
     list[str] | None,
@@ -57,25 +61,44 @@ def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) ->
     from dlp.cli.packs import load_set  # noqa: PLC0415
 
     packs, image = load_set(config, pack or ())
-    sources = {entry.id: entry for source in packs for entry in source.signatures}
+    sources = ((source, entry) for source in packs for entry in source.signatures)
     rows = [
-        {
-            "id": entry.id,
-            "name": sources[entry.id].name,
-            "severity": entry.severity,
-            "category": sources[entry.id].category,
-            "decided": entry.decided.value,
-            "why": entry.why,
-            "description": sources[entry.id].description,
-            "controls": list(sources[entry.id].controls),
-        }
-        for entry in image.signatures
+        _row(source, entry, compiled)
+        for (source, entry), compiled in zip(sources, image.signatures, strict=True)
     ]
     if json:
         print_json(rows)
         return
-    columns = ("id", "severity", "decided", "name")
+    columns = ("id", "severity", "confidence", "decided", "name")
     print_table(columns, [[row[name] for name in columns] for row in rows], empty="no signatures")
+
+
+def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, Any]:
+    from dlp.signatures.confidence import assess  # noqa: PLC0415
+
+    near = source.proximity
+    return {
+        "id": source.id,
+        "name": source.name,
+        "pack": pack.name,
+        "version": pack.version,
+        "severity": source.severity,
+        "confidence": assess(source).level,
+        "categories": [source.category],
+        "decided": compiled.decided.value,
+        "reason": compiled.why,
+        "description": source.description,
+        "tags": list(source.tags),
+        "controls": list(source.controls),
+        "threshold": source.threshold,
+        "draft": source.draft,
+        "proximity": near
+        and {
+            "keywords": [word.decode() for word in near.keywords],
+            "distance": near.distance,
+            "side": near.side,
+        },
+    }
 
 
 def explain(id_: _Id, *, held: _Held = False, pack: _Packs = None, config: _Config = None) -> None:

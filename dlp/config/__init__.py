@@ -7,12 +7,13 @@
     address   networks, ports, host:port
     settings  the settings of one policy
     policies  the grammar of one policy: for whom, destinations, exceptions, rules
+    selecting which signatures a rule names
     loading   the grammar of the whole file: `load`
 
 Reads the named file and looks whether the packs it names exist; nothing else.
 """
 
-from dlp.config.loading import check_signatures, load, with_netns
+from dlp.config.loading import load, with_netns
 from dlp.config.model import (
     Api,
     AttachWay,
@@ -29,10 +30,12 @@ from dlp.config.model import (
     PolicyException,
     PortRange,
     Rule,
+    Selection,
     TcpAddress,
     Workloads,
 )
 from dlp.config.problems import PolicyFileError
+from dlp.config.selecting import any_of, check_signatures, named_by
 
 __all__ = [
     "Api",
@@ -51,9 +54,12 @@ __all__ = [
     "PolicyFileError",
     "PortRange",
     "Rule",
+    "Selection",
     "TcpAddress",
     "Workloads",
+    "any_of",
     "check_signatures",
     "load",
+    "named_by",
     "with_netns",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from dlp.config.address import tcp_address
 from dlp.config.model import POLICIES, Api, AttachWay, Config, NewWorkloads, Policy, Workloads
 from dlp.config.policies import policy
-from dlp.config.problems import PolicyFileError, Problems, did_you_mean, shown
+from dlp.config.problems import PolicyFileError, Problems
 from dlp.config.section import Section, Value
 from dlp.config.source import Mapping, Node, Scalar, parse, read
 from dlp.config.source import Sequence as ListNode
@@ -90,30 +90,6 @@ def check_netns(config: Config) -> None:
             message = f"no policy matches the namespace '{name}'"
             remedy = "add a policy at the end with `match: {}`, or widen a policy's `match.netns`"
             found.append(ConfigError(message, remedy=remedy, place=place))
-    if found:
-        raise PolicyFileError(found)
-
-
-def check_signatures(config: Config, ids: Sequence[str]) -> None:
-    """Raises PolicyFileError if a rule's glob matches none of the signature ids."""
-    found = []
-    for index, entry in enumerate(config.policies):
-        for number, rule in enumerate(entry.rules):
-            key = f"policies[{index}].rules[{number}].signatures"
-            for position, glob in enumerate(rule.signatures):
-                if any(fnmatchcase(name, glob) for name in ids):
-                    continue
-                place = config.place(f"{key}[{position}]")
-                if place.line is None:  # written as a single text
-                    place = config.place(key)
-                packs = sorted({name.split(".", 1)[0] for name in ids})
-                near = did_you_mean(glob, ids) or did_you_mean(glob, [f"{p}.*" for p in packs])
-                remedy = (
-                    near or f"`dlp signatures list` shows all; packs loaded: {', '.join(packs)}"
-                )
-                found.append(
-                    ConfigError(f"no signature matches {shown(glob)}", remedy=remedy, place=place)
-                )
     if found:
         raise PolicyFileError(found)
 

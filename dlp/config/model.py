@@ -18,6 +18,8 @@ POLICIES = 63  # number 0 of the kernel's 64 is the strictest
 DESTINATION_ROWS = 32
 RULES = 256
 THRESHOLD = 64
+CONFIDENCES = ("low", "medium", "high")
+SEVERITIES = ("low", "medium", "high", "critical")
 HOLD_TIMEOUT_MS = (50, 10_000)  # least and most
 ESCALATION_VERDICTS = (1, 10_000)
 ESCALATION_WINDOW_S = (1.0, 86_400.0)
@@ -166,12 +168,34 @@ class PolicyException:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """`signatures`: globs over ids. `threshold`: distinct values in a flow, 1 is at once."""
+class Selection:
+    """Signatures by what they are: every key given must fit, and within a key any value.
 
-    signatures: tuple[str, ...]
+    Attributes:
+        framework: a control, or what controls begin with, as `PCI-DSS` of `PCI-DSS-3.4.1`.
+    """
+
+    category: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    confidence: tuple[str, ...] = ()
+    severity: tuple[str, ...] = ()
+    framework: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """An action for signatures; one of the two ways to name them is given, or both.
+
+    Attributes:
+        signatures: globs over ids; empty for all that `select` names.
+        select: None for all that `signatures` names; with both, a signature must fit both.
+        threshold: distinct values in a flow, 1 is at once; None: as each signature says.
+    """
+
+    signatures: tuple[str, ...] = ()
+    select: Selection | None = None
     action: Action
-    threshold: int = 1
+    threshold: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

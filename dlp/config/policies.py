@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 
 from dlp.config.address import network, port_range
 from dlp.config.model import (
+    CONFIDENCES,
     DESTINATION_ROWS,
     RULES,
+    SEVERITIES,
     THRESHOLD,
     Destination,
     Match,
     Policy,
     PolicyException,
     Rule,
+    Selection,
 )
 from dlp.config.section import Section, Value
 from dlp.config.settings import settings
@@ -168,13 +172,16 @@ def _rule(value: Value) -> Rule | None:
     if section is None:
         return None
     with section:
-        signatures = section.need("signatures", 'add globs over signature ids, as ["pci.*"]')
+        select = section.get("select")
+        wanted = 'add globs over signature ids, as ["pci.*"], or `select`'
+        signatures = section.get("signatures") if select else section.need("signatures", wanted)
         action = section.need("action", "add `action: drop`, `hold`, `mirror`, `alert` or `allow`")
-        threshold = section.read("threshold", _threshold, 1)
-    if signatures is None or action is None:
+        threshold = section.read("threshold", _threshold, None)
+    if (signatures is None and select is None) or action is None:
         return None
     return Rule(
-        signatures=_signature_globs(signatures),
+        signatures=() if signatures is None else _signature_globs(signatures),
+        select=None if select is None else _selection(select),
         action=action.choice(_ACTIONS, Action.DROP),
         threshold=threshold,
     )
@@ -192,10 +199,46 @@ def _signature_globs(value: Value) -> tuple[str, ...]:
     return tuple(globs)
 
 
-def _threshold(value: Value) -> int:
+def _selection(value: Value) -> Selection | None:
     section = value.section()
     if section is None:
-        return 1
+        return None
+    with section:
+        found = Selection(
+            category=section.read("category", _words, ()),
+            tag=section.read("tag", _words, ()),
+            confidence=section.read("confidence", _levels(CONFIDENCES), ()),
+            severity=section.read("severity", _levels(SEVERITIES), ()),
+            framework=section.read("framework", _words, ()),
+        )
+    if found == Selection():
+        value.problem("selects by nothing", "add a key, as `category: [payment-card]`")
+    return found
+
+
+def _words(value: Value) -> tuple[str, ...]:
+    words = tuple(item.text("a word") for item in value.items("words", single=True))
+    if isinstance(value.node, ListNode) and not words:
+        value.problem("found an empty list, which names nothing", "leave the key out for all")
+    return tuple(word for word in words if word)
+
+
+def _levels(allowed: tuple[str, ...]) -> Callable[[Value], tuple[str, ...]]:
+    choices = {word: word for word in allowed}
+
+    def read(value: Value) -> tuple[str, ...]:
+        found = [item.choice(choices, "") for item in value.items("levels", single=True)]
+        if isinstance(value.node, ListNode) and not found:
+            value.problem("found an empty list, which names nothing", "leave the key out for all")
+        return tuple(word for word in found if word)
+
+    return read
+
+
+def _threshold(value: Value) -> int | None:
+    section = value.section()
+    if section is None:
+        return None
     with section:
         count = section.need("count", f"add `count`, 1 to {THRESHOLD}")
         return count.integer(1, THRESHOLD, 1) if count else 1

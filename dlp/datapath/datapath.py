@@ -321,13 +321,19 @@ class Datapath:
                 yield key, flow
 
     def distinct(
-        self, flow: int, policy: str, rule_index: int, digests: Iterable[bytes] = ()
+        self,
+        flow: int,
+        policy: str,
+        rule_index: int,
+        digests: Iterable[bytes] = (),
+        alone: str = "",
     ) -> int:
         """How many distinct values a rule has met in a flow: the kernel's, and `digests`.
 
+        `alone`: of one signature by itself, as RuleRow says.
         Digests are HMAC-SHA-256 as in events; the kernel tells values apart by the first 8 bytes.
         """
-        seen, rule = self.tables["seen"], rule_id(policy, rule_index)
+        seen, rule = self.tables["seen"], rule_id(policy, rule_index, alone)
         known = seen.lookup(abi.SeenKeyStruct(flow, 0, rule))
         values = {int.from_bytes(digest[:8], sys.byteorder) | 1 for digest in digests}
         others = (seen.lookup(abi.SeenKeyStruct(flow, value, rule)) for value in values)

@@ -153,7 +153,7 @@ class Tables:
                         action=row.action,
                         index=row.rule_index,
                         threshold=row.threshold,
-                        id=rule_id(policy.name, row.rule_index),
+                        id=rule_id(policy.name, row.rule_index, row.alone),
                     ),
                 )
             for digest in policy.exceptions:
@@ -168,9 +168,12 @@ class Tables:
                 anchors.delete(key)
 
 
-def rule_id(policy: str, rule_index: int) -> int:
-    """The number under which distinct values of a rule are counted, across releases."""
-    return zlib.crc32(f"{policy}\0{rule_index}".encode())
+def rule_id(policy: str, rule_index: int, alone: str = "") -> int:
+    """The number under which distinct values of a rule are counted, across releases.
+
+    `alone`: the signature whose values are counted by themselves, as RuleRow says.
+    """
+    return zlib.crc32("\0".join([policy, str(rule_index), *filter(None, [alone])]).encode())
 
 
 def bloom_shift(image: KernelImage) -> int:

@@ -15,6 +15,7 @@ from dlp.policy import PolicySet, held_signatures
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
+from dlp.signatures.subjects import subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ def prepare(path: Path, netns: Iterable[str] = ()) -> Loaded:
     """
     config = with_netns(load(path), netns)
     packs = load_packs(config.signatures, config.base)
-    ids = [one.id for pack in packs for one in pack.signatures]
-    image = compile_packs(packs, held=held_signatures(config, ids))
-    return Loaded(config, image, PolicySet(config, ids))
+    known = subjects(packs)
+    image = compile_packs(packs, held=held_signatures(config, known))
+    return Loaded(config, image, PolicySet(config, known))
 
 
 def matcher_rules(image: KernelImage) -> list[Rule]:

@@ -41,7 +41,7 @@ _OVER_BUDGET = "A packet needed more work than the kernel programs may do."
 _RELEASES = 8
 _FLOWS = 65536
 _VALUES = 64
-_EXCEPTED = -1  # no rule: excepted values bring none nearer to its threshold
+_EXCEPTED = (-1, "")  # no rule: excepted values bring none nearer to its threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class MirroredFlow:
     key: bytes
     policy: int
     release: int
-    values: dict[int, set[bytes]] = field(default_factory=dict)
+    values: dict[tuple[int, str], set[bytes]] = field(default_factory=dict)
 
 
 class Translator:
@@ -88,10 +88,12 @@ class Translator:
         name_of: Callable[[int], str],
         cgroup_of: Callable[[int], str] = lambda _: "",
         past: Iterable[ReleaseNames] = (),
-        distinct: Callable[[int, str, int, Iterable[bytes]], int] | None = None,
+        distinct: Callable[[int, str, int, Iterable[bytes], str], int] | None = None,
     ) -> None:
         self._name_of = name_of
-        self._distinct = distinct or (lambda _flow, _policy, _rule, digests: len(set(digests)))
+        self._distinct = distinct or (
+            lambda _flow, _policy, _rule, digests, _alone: len(set(digests))
+        )
         self._cgroup_of = cgroup_of
         self._names = {names.number: names for names in past}
         self._releases: OrderedDict[int, Release] = OrderedDict()
@@ -226,7 +228,8 @@ class Translator:
         if row is None or action is Action.ALLOW or (by_kernel and action is not Action.HOLD):
             return None
         excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
-        values = flow.values.setdefault(_EXCEPTED if excepted else row.rule_index, set())
+        counted = _EXCEPTED if excepted else (row.rule_index, row.alone)
+        values = flow.values.setdefault(counted, set())
         again = finding.digest in values
         if again and left is None:
             return None
@@ -235,7 +238,7 @@ class Translator:
         policy = release.policies.names[flow.policy]
         count = len(values)
         if not excepted and count < row.threshold:
-            count = self._distinct(finding.flow, policy, row.rule_index, values)
+            count = self._distinct(finding.flow, policy, row.rule_index, values, row.alone)
         below = not excepted and count < row.threshold
         passed = excepted or below
         if passed and (again or by_kernel):

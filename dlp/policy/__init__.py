@@ -2,7 +2,7 @@
 
     rows       what datapath.tables writes, as values; `decide`, the reference semantics
     strictest  the synthesised policy number 0
-    selection  PolicySet: a policy file against the ids of a signature set
+    selection  PolicySet: a policy file against a signature set
 
 Pure: no input or output, no clock, no kernel structs.
 """

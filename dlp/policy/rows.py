@@ -49,11 +49,14 @@ class RuleRow:
     Attributes:
         rule_index: of the rule in its policy; distinct values are counted per rule.
         threshold: distinct values in a flow at which the action begins; 1 is at once.
+        alone: id of the signature whose values are counted by themselves, where the
+            threshold is that signature's own; empty where all of the rule count together.
     """
 
     action: Action
     rule_index: int
     threshold: int
+    alone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

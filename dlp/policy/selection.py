@@ -6,14 +6,21 @@ no clock: the time is given to it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import translate
 
-from dlp.config import Config, Loopback, Policy, PolicyException, check_signatures
+from dlp.config import (
+    Config,
+    Loopback,
+    Policy,
+    PolicyException,
+    Rule,
+    any_of,
+    check_signatures,
+    named_by,
+)
 from dlp.errors import ConfigError
-from dlp.model import Action, Mode
+from dlp.model import Action, Mode, Subject
 from dlp.policy.rows import (
     STRICTEST,
     STRICTEST_NAME,
@@ -29,22 +36,22 @@ EXCEPTIONS = 4096  # the kernel's table holds twice as many, for two generations
 
 
 class PolicySet:
-    """The policies of a file against the ids of a signature set, in the image's order.
+    """The policies of a file against a signature set, in the image's order.
 
     Raises:
         ConfigError: a rule names no signature, or the denied destinations of all
             policies together exceed the kernel's rows.
     """
 
-    def __init__(self, config: Config, signature_ids: Sequence[str]) -> None:
-        check_signatures(config, signature_ids)
+    def __init__(self, config: Config, subjects: Sequence[Subject]) -> None:
+        check_signatures(config, subjects)
         _check_exceptions(config)
-        self._held = held_signatures(config, signature_ids)
+        self._held = held_signatures(config, subjects)
         self._policies = config.policies
         self._settings = (strictest_settings(config.policies), *config.policies)
         self._place = config.place
         self._selectors = tuple(_Selector(policy) for policy in config.policies)
-        own = [_rows(policy, signature_ids) for policy in config.policies]
+        own = [_rows(policy, subjects) for policy in config.policies]
         self._rules: tuple[Mapping[int, RuleRow], ...] = (strictest_rules(own), *own)
         self._denies = strictest_denies(config)
 
@@ -183,8 +190,8 @@ class _Selector:
     """A policy's match, with its globs compiled."""
 
     def __init__(self, policy: Policy) -> None:
-        self._netns = _any_of(policy.match.netns)
-        self._cgroup = _any_of(policy.match.cgroup)
+        self._netns = any_of(policy.match.netns)
+        self._cgroup = any_of(policy.match.cgroup)
         self._of_cgroups = bool(policy.match.cgroup)
 
     def may_match(self, netns: str) -> bool:
@@ -198,31 +205,28 @@ class _Selector:
         return cgroup is not None and self._cgroup(cgroup)
 
 
-def _any_of(globs: Sequence[str]) -> Callable[[str], bool]:
-    """A predicate for "one of the globs fits"; no globs fit all."""
-    if not globs:
-        return lambda _: True
-    match = re.compile("|".join(f"(?:{translate(glob)})" for glob in globs)).match
-    return lambda text: match(text) is not None
-
-
-def _rows(policy: Policy, signature_ids: Sequence[str]) -> dict[int, RuleRow]:
+def _rows(policy: Policy, subjects: Sequence[Subject]) -> dict[int, RuleRow]:
     rows: dict[int, RuleRow] = {}
     for number, rule in enumerate(policy.rules):
-        fits = _any_of(rule.signatures)
-        row = RuleRow(rule.action, number, rule.threshold)
-        for index, name in enumerate(signature_ids):
-            if index not in rows and fits(name):
-                rows[index] = row
+        named = named_by(rule)
+        for index, subject in enumerate(subjects):
+            if index not in rows and named(subject):
+                rows[index] = _row(rule, number, subject)
     return rows
 
 
-def held_signatures(config: Config, signature_ids: Sequence[str]) -> frozenset[str]:
+def _row(rule: Rule, number: int, subject: Subject) -> RuleRow:
+    if rule.threshold is None and subject.threshold > 1:
+        return RuleRow(rule.action, number, subject.threshold, alone=subject.id)
+    return RuleRow(rule.action, number, rule.threshold or 1)
+
+
+def held_signatures(config: Config, subjects: Sequence[Subject]) -> frozenset[str]:
     """Ids that some policy of a file holds, asked before a signature set is compiled."""
     return frozenset(
-        signature_ids[index]
+        subjects[index].id
         for policy in config.policies
-        for index, row in _rows(policy, signature_ids).items()
+        for index, row in _rows(policy, subjects).items()
         if row.action is Action.HOLD
     )
 

@@ -145,6 +145,11 @@ class Signature:
     place: Place
     lines: tuple[tuple[str, int], ...]
 
+    @property
+    def expression(self) -> Place:
+        """The place of its regex or literals."""
+        return self.at("regex" if "regex" in dict(self.lines) else "literals")
+
     def at(self, key: str) -> Place:
         """The place of one of its keys, `must_match[2]` for instance."""
         lines = dict(self.lines)

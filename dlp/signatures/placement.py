@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlp.errors import PackError
-from dlp.signatures import anchors, byteset, lane, lowering, reduction, regex, samples
+from dlp.signatures import anchors, byteset, confidence, lane, lowering, reduction, regex, samples
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import ANCHORS_PER_GRAM, STRIDES, Check
@@ -55,6 +55,7 @@ def judge(signature: Signature, stride: int) -> Judged:
     try:
         check = kernel_check(signature.validator)
         checked = check is not Check.NONE
+        confidence.claimed(signature)
         lowered = lowering.lower(regex.parse(signature.regex), checked=checked)
         why = lowered.why or uncomputed(check, lowered.forms)
         if signature.validator and not checked:
@@ -65,7 +66,7 @@ def judge(signature: Signature, stride: int) -> Judged:
             raise
         raise PackError(
             f"signature {signature.id}: {error.message}",
-            place=signature.at("regex" if "regex" in dict(signature.lines) else "literals"),
+            place=signature.expression,
             remedy=error.remedy,
         ) from error
 

@@ -96,6 +96,7 @@ def compiled(source: str) -> re.Pattern[bytes]:
         ) from error
 
 
+@lru_cache(maxsize=8192)
 def parse(source: str) -> Node:
     """The tree of an expression. Raises PackError that names an unsupported construct."""
     compiled(source)

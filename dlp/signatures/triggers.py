@@ -112,7 +112,7 @@ def holds(form: Form) -> float:
     """How often per MB of ordinary traffic a trigger would fit, by the frequency model."""
     masks = [form.left, *_bytes(form.runs)]
     share = frequency.share([byteset.folded(mask) for mask in masks])
-    return MEGABYTE * share * _case(masks[1:])
+    return MEGABYTE * share * case(masks[1:])
 
 
 def _usable(form: Form, stride: int) -> Iterator[Form]:
@@ -151,7 +151,7 @@ def _bytes(runs: Sequence[Run]) -> list[int]:
     return [run.mask for run in runs for _ in range(run.min)]
 
 
-def _case(masks: Sequence[int]) -> float:
+def case(masks: Sequence[int]) -> float:
     """Share of the texts that fit these bytes in either case which fit them in theirs."""
     share, before = 1.0, ""
     for mask in masks:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dlp.signatures.image import Check
+from dlp.signatures.weighted import Weighted
 
 Validator = Callable[[bytes], bool]
 
@@ -117,6 +118,10 @@ VALIDATORS: Final = MappingProxyType[str, Validator](
         "fr_nir": fr_nir,
     }
 )
+
+
+# Validators that are weighted sums, which must all hold: data that the kernel reads too.
+SUMS: Final = MappingProxyType[str, tuple[Weighted, ...]]({})
 
 
 def kernel_check(validator: str) -> Check:

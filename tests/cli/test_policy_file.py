@@ -190,7 +190,7 @@ def test_every_key_is_documented(directory, monkeypatch):
         "    escalate: {verdicts: 1, window: 1m, action: quarantine}\n"
         "    destinations: [{cidr: 10.0.0.0/8, action: deny}]\n"
         f"    exceptions: [{{digest: {'0' * 64}, until: 2027-01-01, reason: x}}]\n"
-        "    rules: [{signatures: a, action: drop, threshold: {count: 1}}]\n"
+        "    rules: [{signatures: a, select: {tag: x}, action: drop, threshold: {count: 1}}]\n"
     )
     load(file)
 

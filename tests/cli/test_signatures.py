@@ -15,13 +15,22 @@ def test_list(dlp, directory):
     assert {
         "id",
         "name",
+        "pack",
+        "version",
         "severity",
-        "category",
+        "confidence",
+        "categories",
         "decided",
-        "why",
+        "reason",
         "description",
+        "tags",
         "controls",
+        "threshold",
+        "draft",
+        "proximity",
     } == set(found[0])
+    assert ("own", "high") == (found[0]["pack"], found[0]["confidence"])
+    assert found[0]["categories"]
 
 
 def test_list_of_a_policy_file(dlp, directory):

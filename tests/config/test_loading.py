@@ -26,7 +26,6 @@ from dlp.config import (
     Rule,
     TcpAddress,
     Workloads,
-    check_signatures,
     load,
     with_netns,
 )
@@ -379,33 +378,3 @@ def test_further_namespaces(policy_file):
         with_netns(config, ["db"])
     with pytest.raises(PolicyFileError, match="cannot name"):
         with_netns(config, ["../etc"])
-
-
-def test_unknown_signatures(policy_file, with_policy):
-    """A glob that matches no signature is an error with its line and the nearest id."""
-    config = policy_file.load(
-        with_policy(
-            'rules:\n  - {signatures: ["pci.*"], action: drop}\n  - signatures:\n'
-            "      - pii.us.ssm\n      - pcl.*\n      - zzz\n    action: drop\n"
-            "  - {signatures: Pci.*, action: drop}"
-        )
-    )
-
-    with pytest.raises(PolicyFileError) as raised:
-        check_signatures(config, ["pci.card.visa", "pii.us.ssn"])
-
-    found = [
-        (problem.place.line, problem.place.key, problem.message, problem.remedy)
-        for problem in raised.value.problems
-    ]
-    key = "policies[0].rules"
-    assert [
-        (8, f"{key}[1].signatures[0]", "no signature matches 'pii.us.ssm'"),
-        (9, f"{key}[1].signatures[1]", "no signature matches 'pcl.*'"),
-        (10, f"{key}[1].signatures[2]", "no signature matches 'zzz'"),
-        (12, f"{key}[2].signatures", "no signature matches 'Pci.*'"),
-    ] == [problem[:3] for problem in found]
-    assert "did you mean 'pii.us.ssn'?" == found[0][3]
-    assert "did you mean 'pci.*'?" == found[1][3]
-    assert "packs loaded: pci, pii" in found[2][3]
-    check_signatures(config, ["pci.card.visa", "pii.us.ssm", "pcl.x", "zzz", "Pci.x"])

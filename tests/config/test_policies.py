@@ -28,6 +28,16 @@ KEY = "policies[0]"
         ("match: {netns: [[a]]}", 5, "match.netns[0]", "found a list", "write"),
         ("rules: [{}]", 5, "rules[0]", "'signatures' is missing", "pci.*"),
         ("rules: [{signatures: a.*}]", 5, "rules[0]", "'action' is missing", "drop"),
+        ("rules: [{select: {}, action: drop}]", 5, "rules[0].select", "by nothing", "category"),
+        ("rules: [{select: {tags: a}, action: drop}]", 5, "rules[0].select.tags", "unknown", "tag"),
+        ("rules: [{select: {tag: []}, action: drop}]", 5, "rules[0].select.tag", "empty", "leave"),
+        (
+            "rules: [{select: {severity: hihg}, action: drop}]",
+            5,
+            "rules[0].select.severity",
+            "found 'hihg', expected low, medium, high or critical",
+            "did you mean 'high'?",
+        ),
         ("rules: [x]", 5, "rules[0]", "expected a mapping", "key"),
         (
             "rules:\n  - {signatures: a.*, action: drop}\n  - {signatures: a.*, action: dorp}",

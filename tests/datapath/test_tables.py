@@ -429,18 +429,19 @@ def test_threshold_within_one_packet(bench, images):
 
 @pytest.mark.kernel
 def test_threshold_is_of_a_rule(bench, images):
-    """Signatures of one rule count together, those of two rules apart."""
+    """Signatures of one rule count together; apart those of two, and by their own thresholds."""
     both = images[2]
     together = {0: RuleRow(Action.DROP, 0, 2), 1: RuleRow(Action.DROP, 0, 2)}
     apart = {0: RuleRow(Action.DROP, 0, 2), 1: RuleRow(Action.DROP, 1, 2)}
+    alone = {0: RuleRow(Action.DROP, 0, 2), 1: RuleRow(Action.DROP, 0, 2, alone="b")}
     passed = []
-    for rules in (together, apart):
+    for rules in (together, apart, alone):
         bench.load(both, policy(both, rules=rules))
         port = bench.port()
         bench.send(pk.udp(value(ALPHA, 1), port=port))
         passed.append(bench.send(pk.udp(value(BRAVO, 1), port=port)).passed)
 
-    assert [False, True] == passed
+    assert [False, True, True] == passed
 
 
 @pytest.mark.kernel

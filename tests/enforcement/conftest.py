@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlp.config import load
+from dlp.model import Subject
 from dlp.policy import PolicySet
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
@@ -31,6 +32,6 @@ def policy_set(tmp_path: Path, card_image: KernelImage) -> Callable[..., PolicyS
             f"version: 1\nstate_dir: {tmp_path}/state\nsignatures: [pci]\n"
             f"workloads: {{netns: [{names}]}}\npolicies:\n{policies}\n"
         )
-        return PolicySet(load(file), [one.id for one in card_image.signatures])
+        return PolicySet(load(file), [Subject(one.id) for one in card_image.signatures])
 
     return make

@@ -6,7 +6,7 @@ from dlp.config import load
 from dlp.config.model import AttachWay, NewWorkloads
 from dlp.enforcement.cover import Terms
 from dlp.enforcement.rules import Rules
-from dlp.model import Mode, Workload, WorkloadState
+from dlp.model import Mode, Subject, Workload, WorkloadState
 from dlp.policy import PolicySet
 
 FILE = """
@@ -26,7 +26,7 @@ def rules_of(tmp_path: Path, card_image) -> Rules:
     file = tmp_path / "dlp.yaml"
     file.write_text(FILE + f"state_dir: {tmp_path}\n")
     config = load(file)
-    return Rules.of(config, PolicySet(config, [one.id for one in card_image.signatures]))
+    return Rules.of(config, PolicySet(config, [Subject(one.id) for one in card_image.signatures]))
 
 
 def test_of_a_configuration(tmp_path, card_image):

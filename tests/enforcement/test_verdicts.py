@@ -473,7 +473,7 @@ def test_values_that_the_kernel_counted(policy_set, card_image):
     text = HOLD.replace("hold}", "hold, threshold: {count: 3}}")
     asked = []
 
-    def distinct(flow, policy, rule, digests):
+    def distinct(flow, policy, rule, digests, alone):
         asked.append((flow, policy, rule, sorted(digests)))
         return 1 + len(asked)
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlp.config import Loopback, Match, Policy, PolicyException, Rule
+from dlp.config import Loopback, Match, Policy, PolicyException, Rule, Selection
 from dlp.errors import ConfigError
-from dlp.model import Action, Mode
+from dlp.model import Action, Mode, Subject
 from dlp.policy import STRICTEST, PolicySet, RuleRow, held_signatures
 
 IDS = ("pci.card.visa", "pci.card.amex", "pii.us.ssn", "secrets.aws.key", "secrets.git.hub")
+SUBJECTS = tuple(map(Subject, IDS))
 ACTIONS = tuple(Action)
 
 globs = st.sampled_from(
@@ -71,7 +72,7 @@ def naive_action(policy: Policy, signature: str) -> RuleRow | None:
 )
 def test_resolve(config_of, listed, netns, cgroup):
     """The first policy that matches wins, for sockets of a cgroup and of any."""
-    chosen = PolicySet(config_of(*listed), IDS)
+    chosen = PolicySet(config_of(*listed), SUBJECTS)
     expected = naive_resolve(listed, netns, cgroup)
 
     if expected is None:
@@ -84,7 +85,7 @@ def test_resolve(config_of, listed, netns, cgroup):
 @given(listed=policies)
 def test_action_for(config_of, listed):
     """Per signature the first rule that names it counts, whatever stands behind it."""
-    chosen = PolicySet(config_of(*listed), IDS)
+    chosen = PolicySet(config_of(*listed), SUBJECTS)
 
     for number, policy in enumerate(listed, 1):
         expected = [naive_action(policy, name) for name in IDS]
@@ -96,7 +97,7 @@ def test_action_for(config_of, listed):
 @given(listed=policies, netns=st.sampled_from(["web", "db", "x"]))
 def test_applicable(config_of, listed, netns):
     """Exactly the policies that some socket of the namespace can have, the own one first."""
-    chosen = PolicySet(config_of(*listed), IDS)
+    chosen = PolicySet(config_of(*listed), SUBJECTS)
     own = naive_resolve(listed, netns, None)
     cgroups = ("/", "/docker/a", "/docker/b", "/other")
     possible = {naive_resolve(listed, netns, cgroup) for cgroup in cgroups} - {None}
@@ -113,7 +114,7 @@ def test_applicable(config_of, listed, netns):
 
 def test_names(config_of):
     """Number 0 has a name that no policy of a file can have."""
-    chosen = PolicySet(config_of(Policy(name="a"), Policy(name="b")), IDS)
+    chosen = PolicySet(config_of(Policy(name="a"), Policy(name="b")), SUBJECTS)
 
     assert ("(strictest)", "a", "b") == chosen.names
     assert 3 == len(chosen) == len(chosen.kernel_policies(0).policies)
@@ -122,8 +123,8 @@ def test_names(config_of):
 def test_modes(config_of):
     """Each policy its own mode; the strictest enforces if any does."""
     monitor = Policy(name="m", mode=Mode.MONITOR)
-    both = PolicySet(config_of(monitor, Policy(name="e")), IDS)
-    one = PolicySet(config_of(monitor), IDS)
+    both = PolicySet(config_of(monitor, Policy(name="e")), SUBJECTS)
+    one = PolicySet(config_of(monitor), SUBJECTS)
 
     assert [Mode.ENFORCE, Mode.MONITOR, Mode.ENFORCE] == [both.mode(n) for n in range(3)]
     assert Mode.MONITOR == one.mode(STRICTEST)
@@ -133,14 +134,14 @@ def test_modes(config_of):
 def test_held_signatures(config_of, listed):
     """A signature is held where, in some policy, the first rule that names it says so."""
     config = config_of(*listed)
-    chosen = PolicySet(config, IDS)
+    chosen = PolicySet(config, SUBJECTS)
 
     def held(policy: Policy) -> set[str]:
         rows = ((name, naive_action(policy, name)) for name in IDS)
         return {name for name, row in rows if row is not None and row.action is Action.HOLD}
 
     expected = set().union(*(held(policy) for policy in listed))
-    assert expected == chosen.held_signatures == held_signatures(config, IDS)
+    assert expected == chosen.held_signatures == held_signatures(config, SUBJECTS)
     assert [bool(held(policy)) for policy in listed] == [
         chosen.holds(number) for number in range(1, len(chosen))
     ]
@@ -149,7 +150,7 @@ def test_held_signatures(config_of, listed):
 @given(listed=policies, netns=st.sampled_from(["web", "db", "x"]))
 def test_holds_for(config_of, listed, netns):
     """A namespace has holds where a policy that its sockets can have holds something."""
-    chosen = PolicySet(config_of(*listed), IDS)
+    chosen = PolicySet(config_of(*listed), SUBJECTS)
 
     numbers = chosen.applicable(netns) or (STRICTEST,)
     assert any(chosen.holds(number) for number in numbers) == chosen.holds_for(netns)
@@ -160,8 +161,8 @@ def test_strictest_holds_unless_it_drops(config_of):
     hold = Policy(name="h", rules=(Rule(signatures=("pii.*",), action=Action.HOLD),))
     drop = Policy(name="d", rules=(Rule(signatures=("*",), action=Action.DROP),))
 
-    assert PolicySet(config_of(hold), IDS).holds(STRICTEST)
-    assert not PolicySet(config_of(hold, drop), IDS).holds(STRICTEST)
+    assert PolicySet(config_of(hold), SUBJECTS).holds(STRICTEST)
+    assert not PolicySet(config_of(hold, drop), SUBJECTS).holds(STRICTEST)
 
 
 def test_loopback_for(config_of):
@@ -173,10 +174,32 @@ def test_loopback_for(config_of):
             Policy(name="b", match=Match(netns=("web", "db"))),
             Policy(name="c", match=Match(netns=("db",)), **scan),
         ),
-        IDS,
+        SUBJECTS,
     )
 
     assert [True, False, True] == [chosen.loopback_for(name) for name in ("web", "db", "none")]
+
+
+def test_thresholds_of_signatures(config_of):
+    """A rule without a threshold takes each signature's, and counts its values alone."""
+    mails = Subject("pii.bulk.email", category="contact", threshold=50)
+    other = Subject("pii.us.ssn", category="national-id")
+    select = Selection(category=("contact", "national-id"))
+    default = Rule(select=select, action=Action.DROP)
+    given = Rule(signatures=("pii.*",), action=Action.DROP, threshold=3)
+    named = Rule(signatures=("pii.*",), action=Action.ALERT, threshold=1)
+    chosen = PolicySet(
+        config_of(
+            *(Policy(name=f"p{rule.threshold}", rules=(rule,)) for rule in (default, given, named))
+        ),
+        (mails, other),
+    )
+
+    assert RuleRow(Action.DROP, 0, 50, alone=mails.id) == chosen.action_for(1, 0)
+    assert RuleRow(Action.DROP, 0, 1) == chosen.action_for(1, 1)
+    assert {RuleRow(Action.DROP, 0, 3)} == {chosen.action_for(2, index) for index in (0, 1)}
+    assert {RuleRow(Action.ALERT, 0, 1)} == {chosen.action_for(3, index) for index in (0, 1)}
+    assert RuleRow(Action.DROP, 0, 3) == chosen.action_for(STRICTEST, 0)
 
 
 def test_unknown_signature(config_of):
@@ -184,7 +207,7 @@ def test_unknown_signature(config_of):
     rule = Rule(signatures=("nothing.*",), action=Action.DROP)
 
     with pytest.raises(ConfigError, match="no signature matches"):
-        PolicySet(config_of(Policy(name="a", rules=(rule,))), IDS)
+        PolicySet(config_of(Policy(name="a", rules=(rule,))), SUBJECTS)
 
 
 def at(day: date) -> float:
@@ -200,7 +223,7 @@ def test_exceptions_expire(config_of):
         config_of(
             Policy(name="a", exceptions=(late, early)), Policy(name="b", exceptions=(early,))
         ),
-        IDS,
+        SUBJECTS,
     )
     first, second = at(early.until), at(late.until)
 
@@ -221,7 +244,7 @@ def test_exceptions_expire(config_of):
 def test_excepted(config_of):
     """An exception counts for its own policy, while it is in force, and never for the strictest."""
     entry = PolicyException(digest=b"e" * 32, until=date(2027, 1, 1), reason="x")
-    chosen = PolicySet(config_of(Policy(name="a", exceptions=(entry,)), Policy(name="b")), IDS)
+    chosen = PolicySet(config_of(Policy(name="a", exceptions=(entry,)), Policy(name="b")), SUBJECTS)
     end = at(entry.until)
 
     assert [False, True, False] == [

@@ -18,11 +18,12 @@ from dlp.config import (
     Rule,
 )
 from dlp.errors import ConfigError
-from dlp.model import Action, DestinationAction, Mode
+from dlp.model import Action, DestinationAction, Mode, Subject
 from dlp.policy import STRICTEST, PolicyFlag, PolicySet, RuleRow, decide
 from dlp.policy.rows import DestinationRow
 
 IDS = ("a", "b", "c")
+SUBJECTS = tuple(map(Subject, IDS))
 
 policies = st.lists(
     st.builds(
@@ -84,7 +85,7 @@ def outcome(chosen: PolicySet, policy: int, flow: list[tuple[int, int]]) -> Acti
 @given(listed=policies, flow=flows)
 def test_drops_what_any_drops(config_of, listed, flow):
     """A flow that one policy drops is dropped by the strictest too, thresholds and all."""
-    chosen = PolicySet(config_of(*listed), IDS)
+    chosen = PolicySet(config_of(*listed), SUBJECTS)
     each = [outcome(chosen, number, flow) for number in range(1, len(chosen))]
 
     if Action.DROP in each:
@@ -94,7 +95,7 @@ def test_drops_what_any_drops(config_of, listed, flow):
 @given(listed=policies)
 def test_rows_and_flags(config_of, listed):
     """Per signature the strongest action, of those the lowest threshold; each setting likewise."""
-    chosen = PolicySet(config_of(*listed), IDS)
+    chosen = PolicySet(config_of(*listed), SUBJECTS)
     strictest, *own = chosen.kernel_policies(0).policies
 
     for index in range(len(IDS)):
@@ -118,7 +119,7 @@ def test_rows_and_flags(config_of, listed):
 @given(listed=policies)
 def test_hold_timeout(config_of, listed):
     """Where its end blocks, the least; where it lets out, the most."""
-    strictest, *own = PolicySet(config_of(*listed), IDS).kernel_policies(0).policies
+    strictest, *own = PolicySet(config_of(*listed), SUBJECTS).kernel_policies(0).policies
     blocks = any(PolicyFlag.HOLD_CLOSED in policy.flags for policy in own)
 
     pick = min if blocks else max
@@ -128,7 +129,7 @@ def test_hold_timeout(config_of, listed):
 @given(listed=policies)
 def test_settings_beside_the_flags(config_of, listed):
     """Loopback and kill where one says so; escalation wherever one's would."""
-    settings = PolicySet(config_of(*listed), IDS).settings(STRICTEST)
+    settings = PolicySet(config_of(*listed), SUBJECTS).settings(STRICTEST)
     given_ones = [policy.escalate for policy in listed if policy.escalate]
 
     assert any(one.kill for one in listed) == settings.kill
@@ -154,7 +155,7 @@ def test_destinations(config_of):
     two = Policy(
         name="b", destinations=(deny("10.0.0.0/8", (1, 443)), deny("10.0.0.0/8", (22, 22)))
     )
-    strictest = PolicySet(config_of(one, two), IDS).kernel_policies(0).policies[STRICTEST]
+    strictest = PolicySet(config_of(one, two), SUBJECTS).kernel_policies(0).policies[STRICTEST]
 
     expected = (
         DestinationRow(
@@ -186,7 +187,7 @@ def test_too_many_destinations(config_of):
     ]
 
     with pytest.raises(ConfigError, match="33 rows together"):
-        PolicySet(config_of(*listed), IDS)
+        PolicySet(config_of(*listed), SUBJECTS)
     assert 22 == len(
-        PolicySet(config_of(*listed[:2]), IDS).kernel_policies(0).policies[0].destinations
+        PolicySet(config_of(*listed[:2]), SUBJECTS).kernel_policies(0).policies[0].destinations
     )

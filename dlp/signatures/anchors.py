@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -51,33 +50,31 @@ class Anchor:
         return tuple(map(bytes, itertools.product(*self.sets)))
 
 
-def candidates(form: Form, stride: int) -> list[list[Anchor]] | None:
+@lru_cache(maxsize=32768)
+def candidates(form: Form, stride: int) -> tuple[tuple[Anchor, ...], ...] | None:
     """For each remainder the anchors that serve it, the cheapest first.
 
     All lie within SPREAD of one another. None where a remainder has none: the form cannot
     be found at this stride.
     """
-    best: list[list[Anchor]] | None = None
+    known = [(_cost(one, stride), one) for one in places(form)]
+    best: list[tuple[float, Anchor]] = []
     least = math.inf
-    known = places(form)
-    for low in known:
-        near = [one for one in known if low.offset <= one.offset <= low.offset + SPREAD]
-        found = _by_remainder(near, stride)
-        if not all(found):
-            continue
-        cost = sum(_cost(choices[0], stride) for choices in found)
-        if cost < least:
-            best, least = found, cost
-    return best
-
-
-def _by_remainder(anchors: Iterable[Anchor], stride: int) -> list[list[Anchor]]:
-    found: list[list[Anchor]] = [[] for _ in range(stride)]
-    for anchor in anchors:
-        found[anchor.offset % stride].append(anchor)
-    for choices in found:
-        choices.sort(key=lambda anchor: (_cost(anchor, stride), anchor.offset))
-    return found
+    for low, (_, first) in enumerate(known):
+        near = [one for one in known[low:] if one[1].offset <= first.offset + SPREAD]
+        cheapest = [math.inf] * stride
+        for cost, anchor in near:
+            remainder = anchor.offset % stride
+            cheapest[remainder] = min(cost, cheapest[remainder])
+        if (whole := sum(cheapest)) < least:
+            best, least = near, whole
+    if not best:
+        return None
+    best.sort(key=lambda one: (one[0], one[1].offset))
+    return tuple(
+        tuple(anchor for _, anchor in best if anchor.offset % stride == remainder)
+        for remainder in range(stride)
+    )
 
 
 def cheap(form: Form, stride: int) -> bool:
@@ -86,7 +83,7 @@ def cheap(form: Form, stride: int) -> bool:
     return found is not None and sum(choices[0].variants for choices in found) <= CHEAP
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=32768)
 def places(form: Form) -> tuple[Anchor, ...]:
     """Every usable place of a form."""
     sets = [byteset.folded(mask) for mask in fixed_bytes(form)]

@@ -2,7 +2,7 @@
 
 Alternations and repeats of more than one byte are written out. What would grow past
 BRANCHES is cut off and marked: the sequence up to there is necessary for a match, not
-sufficient.
+sufficient. One list of alternatives, as of literals, may be as long as LISTED.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dlp.signatures.regex import (
 )
 
 BRANCHES: Final = 128
+LISTED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Sequence:
 
 
 def branches(node: Node) -> list[Sequence]:
-    """All alternatives of a tree, at most BRANCHES, in the order of the expression."""
+    """All alternatives of a tree, at most LISTED, in the order of the expression."""
     match node:
         case Class(mask):
             return [Sequence((Run(mask, 1, 1),))]
@@ -55,7 +56,7 @@ def branches(node: Node) -> list[Sequence]:
             return _concat(nodes)
         case Alternation(nodes):
             found = [sequence for option in nodes for sequence in branches(option)]
-            return found if len(found) <= BRANCHES else [_too_many()]
+            return found if len(found) <= LISTED else [_too_many()]
         case Repeat(Class(mask), low, high):
             return [Sequence((Run(mask, low, high),))]
         case Repeat(inner, low, high):
@@ -92,7 +93,8 @@ def _repeat(inner: Node, low: int, high: int) -> list[Sequence]:
 
 def _join(heads: list[Sequence], tails: list[Sequence]) -> list[Sequence]:
     whole = [head for head in heads if not head.cut]
-    if len(whole) * len(tails) + len(heads) - len(whole) > BRANCHES:
+    most = LISTED if min(len(heads), len(tails)) == 1 else BRANCHES
+    if len(whole) * len(tails) + len(heads) - len(whole) > most:
         return [head if head.cut else _cut(head, _too_many().cut) for head in heads]
     return [
         sequence

@@ -18,12 +18,11 @@ from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, literal, lowering, triggers
+from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, triggers
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import (
     CLASSES,
-    LANE_SHAPES,
     SHAPES,
     SIGNATURES,
     STRIDES,
@@ -57,9 +56,10 @@ def compile_packs(
         raise PackError(f"stride {stride} is not one of {', '.join(map(str, STRIDES))}")
     signatures = [signature for pack in packs for signature in pack.signatures]
     if len(signatures) > SIGNATURES:
-        raise PackError(f"more than {SIGNATURES} signatures", remedy="enable fewer packs")
+        raise _too_many(packs, len(signatures))
     strides = STRIDES if stride is None else (stride,)
     judged = [judge(signature, min(strides)) for signature in signatures]
+    limits.check(judged)
     *larger, smallest = _possible(judged, strides)
     for chosen in larger:
         try:
@@ -93,7 +93,6 @@ def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> K
                 if candidate.plan is not None:
                     plans[len(shapes)] = candidate.plan
                 shapes.append(_shape(number, candidate, len(shapes), classes, table))
-            _bounded(len(shapes), len(plans))
         except PackError as error:
             raise PackError(
                 f"signature {one.signature.id}: {error.message}",
@@ -117,14 +116,13 @@ def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> K
     return replace(image, version=_version(image))
 
 
-def _bounded(shapes: int, in_lane: int) -> None:
-    """Raise PackError where the kernel's tables have no room for so many."""
-    for number, most, what in (
-        (in_lane, LANE_SHAPES, "shapes that the digit lane has"),
-        (shapes, SHAPES, "shapes there are"),
-    ):
-        if number > most:
-            raise PackError(f"needs more than the {most} {what}", remedy="enable fewer packs")
+def _too_many(packs: Sequence[Pack], count: int) -> PackError:
+    largest = sorted(packs, key=lambda pack: -len(pack.signatures))[:3]
+    told = ", ".join(f"{pack.name} ({len(pack.signatures)})" for pack in largest)
+    return PackError(
+        f"{count} signatures of the {SIGNATURES} there is room for; most are in {told}",
+        remedy="drop one of these packs, or split the set over hosts by what each sends",
+    )
 
 
 def _triggered(

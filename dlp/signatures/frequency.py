@@ -22,6 +22,8 @@ _VALUES: Final = 128
 def share(sets: Sequence[tuple[int, ...]]) -> float:
     """Part of all positions at which bytes of these sets of folded values stand in a row."""
     table, totals = _pairs()
+    if all(len(values) == 1 for values in sets):
+        return _row(table, totals, [_index(values[0]) for values in sets])
     weights = {value: totals[_index(value)] for value in sets[0]}
     for _, current in pairwise(sets):
         after = dict.fromkeys(current, 0.0)
@@ -32,6 +34,16 @@ def share(sets: Sequence[tuple[int, ...]]) -> float:
                 after[second] += scaled * row[_index(second)]
         weights = after
     return sum(weights.values())
+
+
+def _row(
+    table: tuple[tuple[float, ...], ...], totals: tuple[float, ...], values: list[int]
+) -> float:
+    """As `share` of one value at each place, which is what most literals are."""
+    weight = totals[values[0]]
+    for first, second in pairwise(values):
+        weight *= table[first][second] / totals[first]
+    return weight
 
 
 def _index(value: int) -> int:

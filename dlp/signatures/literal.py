@@ -27,7 +27,7 @@ class Literal:
     fold: bytes
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=32768)
 def literal(runs: tuple[Run, ...]) -> Literal:
     """The fixed bytes of the window of LITERAL bytes at fixed offsets that holds most of them.
 
@@ -46,6 +46,7 @@ def literal(runs: tuple[Run, ...]) -> Literal:
     return Literal(best[0], bytes(byte for byte, _ in window), bytes(fold for _, fold in window))
 
 
+@lru_cache(maxsize=32768)
 def steps(runs: tuple[Run, ...]) -> tuple[Run, ...]:
     """The runs with each fixed byte of the literal taken by a run of any bytes."""
     known = literal(runs)

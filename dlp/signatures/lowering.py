@@ -19,7 +19,7 @@ from typing import Final
 from dlp.errors import PackError
 from dlp.signatures import byteset
 from dlp.signatures.ambiguity import ambiguous
-from dlp.signatures.branches import Run, branches
+from dlp.signatures.branches import LISTED, Run, branches
 from dlp.signatures.forms import Form, merged, resolve
 from dlp.signatures.image import SPAN, STEPS
 from dlp.signatures.literal import steps
@@ -54,7 +54,7 @@ def lower(node: Node, *, checked: bool) -> Lowered:
         raise PackError("regex can never match", remedy="look at its assertions")
     forms = list(found) if checked else needed(list(found))
     why = next((form.why for form in forms if form.why), "")
-    if len(forms) > FORMS:
+    if len(forms) > FORMS and not _literals(forms):
         why = why or f"it has more than {FORMS} forms"
         forms = beginnings(forms)
     if checked and not why:
@@ -63,6 +63,11 @@ def lower(node: Node, *, checked: bool) -> Lowered:
         elif ambiguous(forms):
             why = _AMBIGUOUS
     return Lowered(tuple(forms), why)
+
+
+def _literals(forms: list[Form]) -> bool:
+    """Whether these are a list of fixed texts, of which a signature may have many."""
+    return len(forms) <= LISTED and all(byteset.single(r.mask) for f in forms for r in f.runs)
 
 
 def _anywhere(form: Form) -> list[Form]:

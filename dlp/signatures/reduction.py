@@ -28,11 +28,22 @@ def needed(forms: list[Form]) -> list[Form]:
         if key not in same or (same[key].why and not form.why):
             same[key] = form
     distinct = list(same.values())
-    return [
-        form
-        for form in distinct
-        if not any(short is not form and covers(short, form) for short in distinct)
-    ]
+    short: dict[tuple[int, tuple[Run, ...], int], int] = {}
+    for form in distinct:
+        if form.right == byteset.ALL and form.runs:
+            begun = (form.left, form.runs[:-1], form.runs[-1].mask)
+            short[begun] = min(form.runs[-1].max, short.get(begun, form.runs[-1].max))
+    return [form for form in distinct if not _needless(form, short)]
+
+
+def _needless(form: Form, short: dict[tuple[int, tuple[Run, ...], int], int]) -> bool:
+    """Whether another form covers it; `short`: the least last run, by what stands before it."""
+    for place, run in enumerate(form.runs):
+        most = short.get((form.left, form.runs[:place], run.mask))
+        own = place == len(form.runs) - 1 and form.right == byteset.ALL and run.max == most
+        if most is not None and most <= run.min and not own:
+            return True
+    return False
 
 
 def covers(short: Form, form: Form) -> bool:

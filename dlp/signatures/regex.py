@@ -18,7 +18,7 @@ from dlp.errors import PackError
 from dlp.signatures import byteset
 
 UNBOUNDED: Final = 1 << 20
-LONGEST: Final = 4096
+LONGEST: Final = 1 << 16  # a list of literals is one expression too
 
 # Private since 3.11 and untyped: asked for by name, so that every other module stays typed.
 _parser: Any = importlib.import_module("re._parser")

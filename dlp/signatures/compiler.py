@@ -18,7 +18,7 @@ from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, triggers
+from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, samples, triggers
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import (
@@ -58,6 +58,7 @@ def compile_packs(
     if len(signatures) > SIGNATURES:
         raise _too_many(packs, len(signatures))
     strides = STRIDES if stride is None else (stride,)
+    samples.check(signatures)
     judged = [judge(signature, min(strides)) for signature in signatures]
     limits.check(judged)
     *larger, smallest = _possible(judged, strides)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlp.errors import PackError
-from dlp.signatures import anchors, byteset, confidence, lane, lowering, reduction, regex, samples
+from dlp.signatures import anchors, byteset, confidence, lane, lowering, reduction, regex
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import ANCHORS_PER_GRAM, STRIDES, Check
@@ -50,8 +50,7 @@ class Judged:
 
 
 def judge(signature: Signature, stride: int) -> Judged:
-    """Samples, forms, decision and lane of one signature. Raises PackError with its place."""
-    samples.check(signature)
+    """Forms, decision and lane of one signature. Raises PackError with its place."""
     try:
         check = kernel_check(signature.validator)
         checked = check is not Check.NONE

@@ -12,10 +12,11 @@ from dlp.config import Config, load, with_netns
 from dlp.inspector.messages import Rule
 from dlp.model import DecidedBy
 from dlp.policy import PolicySet, held_signatures
-from dlp.signatures.compiler import compile_packs
+from dlp.signatures.cache import Cache
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
-from dlp.signatures.subjects import subjects
+
+IMAGES = Path("/var/cache/dlp/images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,19 @@ class Loaded:
     policies: PolicySet
 
 
-def prepare(path: Path, netns: Iterable[str] = ()) -> Loaded:
+def prepare(path: Path, netns: Iterable[str] = (), *, cache: Path | None = None) -> Loaded:
     """Read, compile and check a configuration; nothing outside this process changes.
+
+    `cache`: directory in which compiled sets are kept, so that they need not be made again.
 
     Raises:
         ConfigError, PackError: with file, line and key.
     """
     config = with_netns(load(path), netns)
     packs = load_packs(config.signatures, config.base)
-    known = subjects(packs)
-    image = compile_packs(packs, held=held_signatures(config, known))
+    compiler = Cache(cache)
+    known = compiler.subjects(packs)
+    image = compiler.image(packs, held=held_signatures(config, known))
     return Loaded(config, image, PolicySet(config, known))
 
 

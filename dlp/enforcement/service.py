@@ -34,7 +34,7 @@ from dlp.enforcement.incidents import IncidentRecorder
 from dlp.enforcement.isolation import Isolation
 from dlp.enforcement.keys import slot_of
 from dlp.enforcement.kill import Killer
-from dlp.enforcement.loaded import Loaded, matcher_rules, prepare, warn_of_late_keys
+from dlp.enforcement.loaded import IMAGES, Loaded, matcher_rules, prepare, warn_of_late_keys
 from dlp.enforcement.losses import Losses, sample
 from dlp.enforcement.quarantine import Quarantine
 from dlp.enforcement.recorder import VerdictRecorder
@@ -243,7 +243,9 @@ class GatewayService:
         return next((one for one in await self.workloads() if one.name == name), gone)
 
     async def reload(self) -> ReloadResult:
-        loaded = await asyncio.to_thread(prepare, self._loaded.config.file, self._netns)
+        loaded = await asyncio.to_thread(
+            prepare, self._loaded.config.file, self._netns, cache=IMAGES
+        )
         warn_of_late_keys(self._loaded.config, loaded.config)
         changed = loaded.config != self._loaded.config or loaded.image != self._loaded.image
         before, self._loaded = self._loaded, loaded

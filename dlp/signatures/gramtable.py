@@ -6,13 +6,20 @@ none has room the signature is refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from dlp.errors import PackError
 from dlp.signatures import anchors
 from dlp.signatures.anchors import Anchor
 from dlp.signatures.forms import Form
-from dlp.signatures.image import ANCHORS_PER_GRAM, BLOOM_WORDS, BLOOM_WORDS_MOST, bloom_bits
+from dlp.signatures.image import (
+    ANCHORS_PER_GRAM,
+    BLOOM_WORDS,
+    BLOOM_WORDS_MOST,
+    Shape,
+    bloom_bits,
+)
 
 GRAMS_A_WORD: Final = 2
 # More grams than this make the Bloom filter pass what it should not.
@@ -72,7 +79,7 @@ class GramTable:
 
     def frozen(self) -> dict[bytes, tuple[tuple[int, int], ...]]:
         """The entries, in the order of the grams."""
-        return {gram: tuple(self.entries[gram]) for gram in sorted(self.entries)}
+        return {gram: tuple(sorted(self.entries[gram])) for gram in sorted(self.entries)}
 
     def _withdraw(self, shape: int, entered: list[tuple[bytes, int]]) -> None:
         """Take out what was entered of a shape."""
@@ -87,3 +94,12 @@ class GramTable:
         if any(len(self.entries.get(gram, ())) >= ANCHORS_PER_GRAM for gram in grams):
             return None
         return anchor.offset, grams
+
+
+def entries(shapes: Sequence[Shape]) -> dict[bytes, tuple[tuple[int, int], ...]]:
+    """What `frozen` gave of the table from which these shapes have their grams."""
+    found: dict[bytes, list[tuple[int, int]]] = {}
+    for number, shape in enumerate(shapes):
+        for gram, offset in shape.grams:
+            found.setdefault(gram, []).append((number, offset))
+    return {gram: tuple(sorted(found[gram])) for gram in sorted(found)}

@@ -22,7 +22,7 @@ from dlp.signatures.finding import finds
 
 SECONDS = 2.0  # of processor time, for all samples of a signature
 
-_STARTED_S = 30  # what a child may need beside that, on a busy machine
+_STARTED_S = 120  # what a child may need beside that, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ class Coverer:
     def _conclude(self, cover: Cover, place: Place) -> None:
         cover.fresh = cover.adopted = False
         if self.kit.sentry is not None:
-            self.kit.sentry.release(place.inode, cover.device.index)
+            peer = cover.device.linked, cover.device.nsid
+            self.kit.sentry.release(place.inode, cover.device.index, peer)
         unguarded = cover.guarding is Guarding.NO and not cover.device.loopback
         if unguarded and not _is_there(cover, place):
             return
@@ -218,9 +219,17 @@ class Coverer:
         self._protected(cover, place)
 
     def _protected(self, cover: Cover, place: Place) -> None:
-        """From here on nothing leaves unseen: note when, and whether anything had left."""
+        """From here on nothing leaves unseen: note when, and whether anything had left.
+
+        What the sentry had closed before was out of the way since then.
+        """
         if cover.unseen:
             cover.unseen = False
+            sentry, index = self.kit.sentry, cover.device.index
+            closed = sentry.closed(place.inode, index) if sentry is not None else None
+            if closed is not None:
+                cover.protected_at, cover.had_sent = closed.since, closed.sent
+                return
             now = place.link.device(cover.device.index)
             cover.protected_at = time.monotonic()
             cover.had_sent = now.sent if now is not None else cover.device.sent

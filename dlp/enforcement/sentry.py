@@ -16,6 +16,7 @@ import queue
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +40,15 @@ class _Watched:
         self.netlink.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A device that is closed: since when (time.monotonic), and packets that had left by then."""
+
+    since: float
+    sent: int
+    guard: int
+
+
 class Sentry:
     """A thread; its methods may be called from any other.
 
@@ -51,8 +61,10 @@ class Sentry:
         self._program = program
         self._ours = ours
         self._lock = threading.Lock()
-        self._closed: dict[tuple[int, int], int] = {}  # namespace, index: the guard's link
-        self._released: set[tuple[int, int]] = set()
+        # By namespace and index. Of what is released, where its other end is: no other device
+        # has the same, whatever message was lost.
+        self._closed: dict[tuple[int, int], Closed] = {}
+        self._released: dict[tuple[int, int], tuple[int, int]] = {}
         self._places: dict[int, int] = {}
         self._watched: dict[int, _Watched] = {}
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -80,13 +92,22 @@ class Sentry:
     def place_closed(self, inode: int) -> None:
         self._order(lambda: self._place(inode, None))
 
-    def release(self, inode: int, index: int) -> None:
-        """Classifier and guard stand on a device, or it can have none: it is ours no more."""
+    def closed(self, inode: int, index: int) -> Closed | None:
+        """Since when nothing of a device gets in; None where it was not closed."""
         with self._lock:
-            self._released.add((inode, index))
-            link = self._closed.pop((inode, index), None)
-        if link is not None:
-            os.close(link)
+            return self._closed.get((inode, index))
+
+    def release(self, inode: int, index: int, peer: tuple[int, int]) -> None:
+        """Classifier and guard stand on a device, or it can have none: it is ours no more.
+
+        Args:
+            peer: index and namespace number of its other end.
+        """
+        with self._lock:
+            self._released[inode, index] = peer
+            closed = self._closed.pop((inode, index), None)
+        if closed is not None:
+            os.close(closed.guard)
 
     def close(self) -> None:
         """End the thread; what is closed is opened."""
@@ -144,10 +165,10 @@ class Sentry:
     def _ignore(self, inode: int) -> None:
         self._unhear(inode)
         with self._lock:
-            self._released = {key for key in self._released if key[0] != inode}
+            self._released = {key: peer for key, peer in self._released.items() if key[0] != inode}
             opened = [self._closed.pop(key) for key in tuple(self._closed) if key[0] == inode]
-        for link in opened:
-            os.close(link)
+        for closed in opened:
+            os.close(closed.guard)
 
     def _place(self, inode: int, fd: int | None) -> None:
         before = self._places.pop(inode, None)
@@ -158,36 +179,46 @@ class Sentry:
 
     def _hear(self, watched: _Watched) -> None:
         messages, sure = rtnetlink.read(watched.changes)
-        if not sure:
-            self._sweep()
         for message in messages:
             if message.kind == rtnetlink.DELLINK:
                 self._went(watched.inode, rtnetlink.index_of(message.body))
             elif message.kind == rtnetlink.NEWLINK:
-                with contextlib.suppress(DlpError, OSError):  # it is gone already
-                    self._came(watched, rtnetlink.link_of(message.body))
+                self._came(watched, rtnetlink.link_of(message.body))
+        if not sure:
+            self._resync(watched)
 
     def _went(self, inode: int, index: int) -> None:
         with self._lock:
-            self._released.discard((inode, index))
-            link = self._closed.pop((inode, index), None)
-        if link is not None:
-            os.close(link)
+            self._released.pop((inode, index), None)
+            closed = self._closed.pop((inode, index), None)
+        if closed is not None:
+            os.close(closed.guard)
 
-    def _sweep(self) -> None:
-        """Messages were lost: let go of what hangs on no device any more."""
+    def _resync(self, watched: _Watched) -> None:
+        """Messages were lost: close what came, let go of what hangs on no device any more."""
+        there = watched.netlink.links()
+        present = {(watched.inode, link.index) for link in there}
         with self._lock:
-            gone = [key for key, link in self._closed.items() if not links.info(link).index]
-            released = [self._closed.pop(key) for key in gone]
-        for link in released:
-            os.close(link)
+            for key in [key for key in self._released if key[0] == watched.inode]:
+                if key not in present:
+                    del self._released[key]
+            gone = [key for key, one in self._closed.items() if not links.info(one.guard).index]
+            opened = [self._closed.pop(key) for key in gone]
+        for closed in opened:
+            os.close(closed.guard)
+        for link in there:
+            self._came(watched, link)
 
     def _came(self, watched: _Watched, link: Link) -> None:
-        key = (watched.inode, link.index)
+        with contextlib.suppress(DlpError, OSError):  # it is gone already
+            self._close(watched, link)
+
+    def _close(self, watched: _Watched, link: Link) -> None:
+        key, peer = (watched.inode, link.index), (link.linked, link.nsid)
         if link.kind != "veth" or not link.linked or link.nsid == NO_NSID:
             return
         with self._lock:
-            if key in self._released or key in self._closed:
+            if self._released.get(key) == peer or key in self._closed:
                 return
         for fd in self._places.values():
             if watched.netlink.nsid_of(fd) == link.nsid:
@@ -195,9 +226,11 @@ class Sentry:
                     if any(self._ours(one.link) for one in links.order(link.linked, Hook.INGRESS)):
                         return
                     guard = links.create(self._program, link.linked, Hook.INGRESS)
+                since = time.monotonic()
+                now = watched.netlink.link(link.index)
                 with self._lock:
-                    if key not in self._released:
-                        self._closed[key] = guard
+                    if self._released.get(key) != peer:
+                        self._closed[key] = Closed(since, now.sent if now else 0, guard)
                         return
                 os.close(guard)  # all stood by then
                 return
@@ -206,7 +239,8 @@ class Sentry:
         for watched in self._watched.values():
             watched.close()
         with self._lock:
-            opened = [*self._closed.values(), *self._places.values(), self._program]
+            guards = [closed.guard for closed in self._closed.values()]
+            opened = [*guards, *self._places.values(), self._program]
             self._closed.clear()
         for fd in opened:
             os.close(fd)

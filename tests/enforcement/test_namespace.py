@@ -23,13 +23,25 @@ from dlp.enforcement.guards import Kit
 from dlp.enforcement.keys import KeyRing, slot_of
 from dlp.enforcement.namespace import open_controlled
 from dlp.enforcement.places import Places
+from dlp.enforcement.sentry import Sentry
 from dlp.enforcement.tokens import Tokens
 from dlp.errors import KernelError
 from dlp.model import IncidentKind, Protection, Workload, WorkloadState
 from dlp.workloads.finder import Finder
-from dlp.workloads.netns import NetnsNotReadyError
+from dlp.workloads.netns import NetnsNotReadyError, open_netns
 from tests import packets as pk
-from tests.netlab import CARD, DEVICE, PORT, SINK4, WORKLOAD4, inside, programs, sh, socket_in
+from tests.netlab import (
+    CARD,
+    DEVICE,
+    PORT,
+    SINK4,
+    WORKLOAD4,
+    inside,
+    programs,
+    sh,
+    socket_in,
+    until,
+)
 
 pytest_plugins = ["tests.netlab_fixture"]
 pytestmark = pytest.mark.netns
@@ -598,6 +610,38 @@ def test_new_device_is_closed_first(bench, controlled):
 
     assert [Hook.INGRESS, Hook.EGRESS] == order
     assert 0.0 == controlled.unprotected_ms
+
+
+@pytest.mark.skipif(not links.supported(), reason="the sentry needs TCX (kernel 6.6)")
+def test_closed_by_the_sentry(bench, live):
+    """What the sentry had closed is protected since then, whatever was sent into it meanwhile."""
+    inner, outer = bench.pair.inner, bench.pair.outer
+    live.set_guard_flags(0, GuardFlag.CLOSED)
+    sentry = Sentry(live.guard(0))
+    bench.kit = dataclasses.replace(bench.kit, sentry=sentry)
+    try:
+        silent(bench)
+        controlled = bench.open()
+        enforced(controlled)
+        with open_netns(outer) as host:
+            sentry.place_opened(host.inode, host.fd)
+        sentry.watch(controlled.inode, controlled.place.fd)
+        until(lambda: controlled.inode in sentry._watched)
+        sh(f"ip -n {inner} link add two type veth peer name two netns {outer}")
+        index = next(one.index for one in controlled.place.link.devices() if one.name == "two")
+        until(lambda: sentry.closed(controlled.inode, index))
+        for netns in (inner, outer):
+            sh(f"ip -n {netns} addr add 198.51.100.{1 + (netns == outer)}/24 dev two")
+            sh(f"ip -n {netns} link set two up")
+        with socket_in(inner, socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"hello", ("198.51.100.2", PORT))
+        until(lambda: controlled.place.link.device(index).sent)
+        controlled.reconcile(drain(controlled.place.changes))
+
+        assert 0.0 == controlled.unprotected_ms
+        assert sentry.closed(controlled.inode, index) is None
+    finally:
+        sentry.close()
 
 
 def test_device_in_use_is_classified_first(bench, controlled):

@@ -1,13 +1,15 @@
 """The sentry: a new device's host end is closed at once, until it is released."""
 
 import os
+import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from dlp.datapath import links
+from dlp.datapath import links, rtnetlink
 from dlp.datapath.abi import GuardFlag
 from dlp.datapath.links import Hook
 from dlp.enforcement.sentry import Sentry
@@ -43,7 +45,7 @@ def sentry(live, places):
     made = Sentry(live.guard(0))
     made.place_opened(host.inode, host.fd)
     made.watch(within.inode, within.fd)
-    time.sleep(0.05)  # its orders are carried out by then
+    until(lambda: within.inode in made._watched)
     yield made
     made.close()
 
@@ -68,11 +70,22 @@ def index_within(name: str) -> int:
     return int(listed.stdout.split(":", 1)[0])
 
 
+def peer_of(within, name: str) -> tuple[int, int]:
+    """Index and namespace number of a device's other end."""
+    with entered(within.fd):
+        netlink = rtnetlink.Netlink()
+    try:
+        (link,) = [one for one in netlink.links() if one.name == name]
+    finally:
+        netlink.close()
+    return link.linked, link.nsid
+
+
 def test_new_device_is_closed_until_released(sentry, places):
     within, host = places
     make("one")
     until(lambda: closed(host, "one"))
-    sentry.release(within.inode, index_within("one"))
+    sentry.release(within.inode, index_within("one"), peer_of(within, "one"))
     until(lambda: not closed(host, "one"))
 
 
@@ -81,7 +94,7 @@ def test_released_device_stays_open(sentry, places):
     within, host = places
     make("two")
     until(lambda: closed(host, "two"))
-    sentry.release(within.inode, index_within("two"))
+    sentry.release(within.inode, index_within("two"), peer_of(within, "two"))
     until(lambda: not closed(host, "two"))
     ip(f"-n {WITHIN} link set two up")
     ip(f"-n {WITHIN} link set two down")
@@ -95,7 +108,7 @@ def test_device_made_anew_under_its_index(sentry, places):
     make("three")
     until(lambda: closed(host, "three"))
     index = index_within("three")
-    sentry.release(within.inode, index)
+    sentry.release(within.inode, index, peer_of(within, "three"))
     ip(f"-n {WITHIN} link del three")
     ip(f"link add name three index {index} netns {WITHIN} type veth peer name three netns {HOST}")
     until(lambda: closed(host, "three"))
@@ -117,7 +130,7 @@ def test_what_is_closed_opens_at_the_end(live, places):
     made = Sentry(live.guard(0))
     made.place_opened(host.inode, host.fd)
     made.watch(within.inode, within.fd)
-    time.sleep(0.05)
+    until(lambda: within.inode in made._watched)
     make("five")
     until(lambda: closed(host, "five"))
     made.close()
@@ -133,3 +146,49 @@ def test_ends_right_behind_an_order(live):
         sentry.close()
 
     assert before == len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_since_when_it_is_closed(sentry, places):
+    """When a device was closed is known until it is released, and what had left before."""
+    within, host = places
+    began = time.monotonic()
+    make("six")
+    until(lambda: closed(host, "six"))
+    index = index_within("six")
+    until(lambda: sentry.closed(within.inode, index))
+    known = sentry.closed(within.inode, index)
+    sentry.release(within.inode, index, peer_of(within, "six"))
+
+    assert began < known.since < time.monotonic()
+    assert 0 == known.sent
+    assert sentry.closed(within.inode, index) is None
+
+
+def test_lost_messages(sentry, places, monkeypatch):
+    """Where the kernel had no room for its messages, what came meanwhile is closed all the same.
+
+    Also what was made anew under the index of a device that was released; that one stays open
+    which is still the same.
+    """
+    within, host = places
+    for name in ("kept", "old"):
+        make(name)
+        until(lambda name=name: closed(host, name))
+        sentry.release(within.inode, index_within(name), peer_of(within, name))
+        until(lambda name=name: not closed(host, name))
+    index, go_on, lost = index_within("old"), threading.Event(), []
+    resync = sentry._resync
+    monkeypatch.setattr(sentry, "_resync", lambda one: (lost.append(one), resync(one)))
+    changes = sentry._watched[within.inode].changes
+    sentry._order(go_on.wait)
+    changes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+    came = [f"new{number}" for number in range(8)]
+    for name in came:
+        make(name)
+    ip(f"-n {WITHIN} link del old")
+    ip(f"link add name old index {index} netns {WITHIN} type veth peer name old netns {HOST}")
+    go_on.set()
+    until(lambda: all(closed(host, name) for name in (*came, "old")))
+
+    assert lost
+    assert not closed(host, "kept")

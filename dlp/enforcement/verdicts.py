@@ -34,6 +34,7 @@ _WAYS_AROUND = {
     abi.Reason.URGENT: "A TCP segment with payload had an urgent byte.",
     abi.Reason.MPTCP_JOIN: "A further MPTCP subflow was to be opened.",
     abi.Reason.REWRITTEN: "A segment was sent again with other bytes.",
+    abi.Reason.HOP_LIMIT: "A segment could not go as far as others of its connection.",
     abi.Reason.FRAGMENT_ORDER: "An IP fragment did not follow the one before it.",
 }
 _UNSEEN = "A packet reached the host's side without having passed the classifier."

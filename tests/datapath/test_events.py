@@ -9,8 +9,9 @@ from dlp.datapath import abi
 from dlp.datapath.abi import EventFlag, EventKind, Reason
 from dlp.datapath.events import decode_event, decode_payload, protocol_name
 from dlp.model import Action
+from dlp.policy import PolicyFlag
 from tests import packets as pk
-from tests.kernelpath import ALPHA, BRAVO, LONG, NETNS, compiled, policy, value
+from tests.kernelpath import ALPHA, BRAVO, LONG, NETNS, compiled, policy, rises, value
 
 pytest_plugins = ["tests.kernelpath_fixture"]
 
@@ -357,6 +358,38 @@ def test_lost_payload_is_counted(bench, mirrored):
     assert rounds == read + lost
     assert read == mirrored_packets
     assert lost > 0
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("mode", ["closed", "open", "monitor"])
+def test_full_ring_by_policy(bench, mirrored, mode: str):
+    """Where the ring is full, a mirrored packet leaves, or under `on_overload: closed` does not.
+
+    Under `monitor` it leaves all the same. With room again, so does the next.
+    """
+    flags = PolicyFlag.OVER_BUDGET_DROP
+    if mode != "open":
+        flags |= PolicyFlag.OVERLOAD_CLOSED
+    if mode == "monitor":
+        flags |= PolicyFlag.MONITOR
+    bench.load(mirrored, policy(mirrored, Action.MIRROR, flags=flags))
+    packet = bytes(pk.udp(value(ALPHA, 1) + b"." * 1200, port=bench.port()))
+    before = bench.packets()
+    bench.datapath.test_run(bench.entry, packet, repeat=8192)
+    filled = bench.packets()
+    passed = bench.post(packet)
+    full = rises(filled, bench.packets())
+    bench.drain()
+    room = bench.send(packet)
+    bench.load(mirrored, policy(mirrored, Action.MIRROR))
+    lost = filled[Reason.MIRROR_LOST] - before[Reason.MIRROR_LOST]
+
+    assert lost > 0
+    assert (mode != "closed") == passed
+    assert 1 == full[Reason.MIRROR_LOST]
+    assert (mode == "closed") == full[Reason.OVERLOAD] == full[Reason.DROPPED]
+    assert (lost if mode == "closed" else 0) == (filled[Reason.OVERLOAD] - before[Reason.OVERLOAD])
+    assert room.passed
 
 
 @pytest.mark.kernel

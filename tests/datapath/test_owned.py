@@ -10,6 +10,7 @@ import pytest
 
 from dlp.datapath.abi import EventFlag, EventKind, FlowFlag, FlowState, Reason
 from dlp.model import Action
+from dlp.policy import PolicyFlag
 from tests import packets as pk
 from tests.datapath.egress import (
     STRICT,
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.kernel
 
 SECRET = value(ALPHA, 5)
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
+_HOPS6 = socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS
 _RESET = struct.pack("ii", 1, 0)
 _FASTOPEN_SYSCTL = "net.ipv4.tcp_fastopen=1543"  # both sides, no cookie, all listeners
 
@@ -110,6 +112,42 @@ def test_sent_again_and_again(bench, pair):
         assert not settled(sender, patience=1.2)
 
     assert arrives(stream, SECRET[:9])
+
+
+@FAMILIES
+def test_fewer_hops(bench, pair, family: int):
+    """A segment that is made to be lost on its way does not leave; with all its hops it does.
+
+    What has as many hops as the flow had so far, or more, was never in question.
+    """
+    level, option = (socket.IPPROTO_IP, socket.IP_TTL) if family == 4 else _HOPS6
+    with connection(pair, family) as (sender, stream):
+        for hops, text in ((64, b"first, "), (80, b"more, ")):
+            sender.setsockopt(level, option, hops)
+            sender.sendall(text)
+            assert settled(sender)
+        before = bench.packets()
+        sender.setsockopt(level, option, 3)
+        sender.sendall(b"few")
+        until(lambda: bench.packets()[Reason.HOP_LIMIT] > before[Reason.HOP_LIMIT])
+        early = bytes(stream)
+        sender.setsockopt(level, option, 80)
+        assert settled(sender)
+
+        assert b"first, more, " == early
+        assert arrives(stream, b"first, more, few")
+
+
+def test_fewer_hops_where_raw_tcp_may(bench, alpha, pair):
+    """Under `unowned: scan` it leaves, counted."""
+    bench.load(alpha, policy(alpha, flags=STRICT & ~PolicyFlag.UNOWNED_DROP))
+    with connection(pair) as (sender, stream):
+        sender.sendall(b"first, ")
+        assert settled(sender)
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 3)
+        sender.sendall(b"few")
+
+        assert arrives(stream, b"first, few")
 
 
 def test_large_writes(bench, pair):

@@ -33,6 +33,7 @@ from tests import packets as pk
 from tests.netlab import (
     CARD,
     DEVICE,
+    PATIENCE,
     PORT,
     SINK4,
     WORKLOAD4,
@@ -562,6 +563,29 @@ def test_loopback(bench):
     assert ((DEVICE,), Protection.GUARDED) == (shown.devices, shown.guard)
     assert (GSO_MAX_SIZE, []) == (gso, programs(inner, "lo"))
     assert [] == bench.told
+
+
+@pytest.mark.parametrize("loopback", [True, False])
+def test_card_over_loopback(bench, loopback: bool):
+    """A card that stays within the pod does not arrive where `lo` is read; else it does."""
+    inner = bench.pair.inner
+    sh(f"ip -n {inner} link set lo up")
+    controlled = bench.open(loopback=loopback)
+    enforced(controlled)
+    with (
+        socket_in(inner, socket.AF_INET, socket.SOCK_DGRAM) as sink,
+        socket_in(inner, socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        sink.bind(("127.0.0.1", PORT))
+        sink.settimeout(PATIENCE)
+        for text in (b"number " + CARD + b".", b"hello"):
+            with contextlib.suppress(OSError):  # dropped, and the sender was told
+                sender.sendto(text, ("127.0.0.1", PORT))
+        first = sink.recv(2048)
+    dropped = bench.live.counters(slot_of(controlled.key))[Reason.MATCH_DROPPED][0]
+
+    assert (loopback, not loopback) == (first == b"hello", CARD in first)
+    assert (1 if loopback else 0) == dropped
 
 
 # -- how long packets could leave ----------------------------------------------------------------

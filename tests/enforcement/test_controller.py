@@ -125,11 +125,13 @@ async def test_gone_amid_an_attach(rig, lab, monkeypatch, what: str, when: str):
     monkeypatch.setattr(module, "_MEND_S", 0.1)
     monkeypatch.setattr(module, "_SWEEP_S", 0.2)
     pair, name = lab.pair(), lab.name("gone")
-    turns = iter(["second"] if when == "first" else ["first", "second"])
+    turns: list[str] = []
     place = NamespaceLink.place
 
     def place_amid(link, device, *args, **options):
-        if device == "going" and next(turns, None) == "second":
+        if device == "going":
+            turns.append("first" if not turns else "second")
+        if device == "going" and turns.count(when) == 1 and turns[-1] == when:
             if what == "namespace":
                 lab.remove(name)
             else:
@@ -143,7 +145,7 @@ async def test_gone_amid_an_attach(rig, lab, monkeypatch, what: str, when: str):
         await asyncio.to_thread(lab.add, name)
         ends = f"going netns {name} type veth peer name going netns {pair.outer}"
         await asyncio.to_thread(sh, f"ip link add {ends}")
-        await until(lambda: next(turns, None) is None)
+        await until(lambda: when in turns)
         if what == "namespace":
             await until(lambda: states(control)[1] is PENDING)
         else:

@@ -60,7 +60,7 @@ def run(config_path: Path, netns: list[str], wait: float) -> int:
 
 
 def _raise_limits() -> None:
-    """Each namespace takes some five descriptors; the usual soft limit is 1,024."""
+    """Each namespace takes some nine descriptors; the usual soft limit is 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

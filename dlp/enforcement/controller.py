@@ -38,9 +38,10 @@ from dlp.workloads.watch import NetnsChange, NetnsEvent, NetnsWatcher
 
 T = TypeVar("T")
 # What the kernel tells nobody of (a program put before ours, a raised gso_max_size) is looked for:
-# all namespaces once in so many seconds, longer where there are many. One look takes 0.4 ms.
+# all namespaces once in so many seconds, one after another; from 200 on, longer. One look takes
+# 0.4 ms.
 _MEND_S = 1.0
-_LOOK_S = 0.02
+_LOOK_S = 0.005
 _SWEEP_S = 10.0
 # A process with CAP_NET_RAW can read the token of a packet (skb->hash) by a packet socket, and
 # CAP_NET_ADMIN lets a filter set it: what was read is worth nothing soon after.
@@ -181,20 +182,27 @@ class Controller:
         """
         swept = time.monotonic()
         while True:
-            await asyncio.sleep(max(_MEND_S, _LOOK_S * len(self._controlled)))
-            for name in tuple(self._controlled):
-                namespace = self._controlled.get(name)
-                if namespace is None or not namespace.covered:
-                    continue
-                failed = namespace.error
-                if await self._watching.reconcile(namespace, Changes(sure=False)):
-                    self._changed()
-                if failed and not namespace.error:
-                    self._tell_of(namespace)
+            names = tuple(self._controlled)
+            pause = max(_MEND_S / max(len(names), 1), _LOOK_S)
+            for name in names:
+                await asyncio.sleep(pause)
+                await self._mend(name)
+            if not names:
+                await asyncio.sleep(pause)
             due = time.monotonic() - swept > _SWEEP_S
             swept = time.monotonic() if due else swept
             present = tuple(self._controlled.values())
             await self._watching.run(partial(self._ground.tidy, present, sweep=due))
+
+    async def _mend(self, name: str) -> None:
+        namespace = self._controlled.get(name)
+        if namespace is None or not namespace.covered:
+            return
+        failed = namespace.error
+        if await self._watching.reconcile(namespace, Changes(sure=False)):
+            self._changed()
+        if failed and not namespace.error:
+            self._tell_of(namespace)
 
     async def watch_cgroups(self) -> None:
         """Follow cgroups, for policies that name some, until cancelled."""

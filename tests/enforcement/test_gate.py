@@ -16,7 +16,7 @@ from dlp.enforcement.gate import Gatekeeper
 from tests.netlab import PATIENCE
 
 pytest_plugins = ["tests.cgrouplab", "tests.netlab_fixture"]
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.guest]
 
 
 class Rig:

@@ -128,12 +128,6 @@ async def controlled(made, live, cards, policy_set, tmp_path, links_path):
                 task.cancel()
 
 
-@pytest.fixture(params=["clsact"])
-def by_clsact(request):
-    """Where only clsact can be tampered with from inside."""
-    return request.param
-
-
 # -- filters and qdiscs ---------------------------------------------------------------------------
 
 REMOVALS = {

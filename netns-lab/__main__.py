@@ -25,6 +25,7 @@ examples:
   python netns-lab demo --only 'split-*'       some of them
   python netns-lab demo --no-gateway           control: what leaks when nothing is in the way
   python netns-lab attack                      the attacks only
+  python netns-lab attack --attach clsact      as on kernels before 6.6
   python netns-lab up                          build the lab and leave it
   python netns-lab down                        take it down, also after a crash
 
@@ -70,6 +71,12 @@ def parse() -> argparse.Namespace:
         run_ = commands.add_parser(name, help=what, formatter_class=formatter)
         run_.add_argument("--only", **only)  # type: ignore[arg-type]
         run_.add_argument("--no-gateway", action="store_true", help="show what leaks without one")
+        run_.add_argument(
+            "--attach",
+            choices=["auto", "clsact"],
+            default="auto",
+            help="how classifiers are attached: clsact is the only way before kernel 6.6 (auto)",
+        )
         run_.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
         run_.add_argument("--keep", action="store_true", help="leave lab and recordings standing")
         run_.add_argument(
@@ -142,6 +149,7 @@ async def demo(console: Console, arguments: argparse.Namespace) -> int:
                 session,
                 scenarios,
                 with_gateway=with_gateway,
+                attach=arguments.attach,
                 flows=arguments.flows,
                 done=live.done,
                 say=live.say,

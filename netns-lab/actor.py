@@ -146,13 +146,19 @@ class Actor:
         elif step.drain is not None:
             if self._remote.started:
                 await self._remote.drain(step.drain)
-        elif step.renew_device:
-            self._session.topology.renew_device(self.scenario.workload)
+        elif step.renew_device or step.join is not None:
+            self._by_the_host(step)
         elif step.gateway == "start" and self.scenario.phase is Phase.BEFORE:
             self.at_gateway_start.set()
             await self.gateway_started.wait()
         elif self._gateway is not None:
             await self._change(step, self._gateway)
+
+    def _by_the_host(self, step: Step) -> None:
+        if step.join is not None:
+            self._session.topology.join(self.scenario.workload, step.join)
+        else:
+            self._session.topology.renew_device(self.scenario.workload)
 
     async def _change(self, step: Step, gateway: Gateway) -> None:
         if step.policy is not None:

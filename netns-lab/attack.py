@@ -32,8 +32,11 @@ async def attack(
         "caps": order.caps,
         "target": target(order, scenario, session, port) | {"flows": flows},
     }
+    argv = [sys.executable, str(HERE / "attacker.py")]
+    if order.host_files:
+        argv = session.with_own_mounts(argv)
     process = await asyncio.create_subprocess_exec(
-        *session.topology.command(scenario.workload, [sys.executable, str(HERE / "attacker.py")]),
+        *session.topology.command(scenario.workload, argv),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -62,6 +65,7 @@ def target(order: Attack, scenario: Scenario, session: Session, port: int) -> di
     layout = session.topology.layout
     machine = layout.workload(scenario.workload.partition("/")[0])
     server = layout.server(scenario.server)
+    in_sight = order.host_files and session.has_own_mounts
     return {
         "family": scenario.family,
         "port": port,
@@ -73,7 +77,7 @@ def target(order: Attack, scenario: Scenario, session: Session, port: int) -> di
         "device": CONTAINER_DEVICE,
         "secrets": {name: value.decode() for name, value in scenario.values().items()},
         "flooded": FLOODED,
-        "args": order.args,
+        "args": order.args | ({"in_sight": True} if in_sight else {}),
     }
 
 

@@ -29,8 +29,9 @@ RELOAD_TIMEOUT = 5.0
 class Gateway:
     """A gateway that guards the workloads of a lab."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, attach: str = "auto") -> None:
         self._session = session
+        self._attach = attach
         self._process: asyncio.subprocess.Process | None = None
         self._http: aiohttp.ClientSession | None = None
         directory = session.directory
@@ -47,7 +48,8 @@ class Gateway:
         policy: dict[str, Any] = yaml.safe_load(POLICY.read_text().replace("PREFIX", layout.prefix))
         policy["state_dir"] = str(self.state_dir)
         policy["api"] = {"unix": str(self.socket)}
-        policy["workloads"] = {"netns": [layout.workload(name).netns for name in layout.workloads]}
+        netns = [layout.workload(name).netns for name in layout.workloads]
+        policy["workloads"] = {"netns": netns, "attach": self._attach}
         return policy
 
     def write_policy(self, changes: Mapping[str, Mapping[str, Any]] | str | None = None) -> None:

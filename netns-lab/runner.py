@@ -30,6 +30,7 @@ from wire import FIRST_PORT as FIRST_ATTACK_PORT
 FIRST_PORT = 10_000
 TOGETHER = 6  # scenarios at a time: they mostly wait
 SETTLE = 2.5  # seconds for what is due to come
+CLSACT = "clsact"
 QUIET = 0.15  # seconds in which nothing undue may come
 POLL = 0.05
 
@@ -79,6 +80,7 @@ class Runner:
         scenarios: Sequence[Scenario],
         *,
         with_gateway: bool = True,
+        attach: str = "auto",
         flows: int = FLOWS,
         done: Callable[[Result], None] = lambda _: None,
         say: Callable[[str], None] = lambda _: None,
@@ -86,6 +88,7 @@ class Runner:
         self._session = session
         self._scenarios = scenarios
         self._with_gateway = with_gateway
+        self._attach = attach
         self._flows = flows
         self._done = done
         self._say = say
@@ -106,7 +109,7 @@ class Runner:
         """
         if self._with_gateway:
             await self._session.own_mounts()
-            self.gateway = Gateway(self._session)
+            self.gateway = Gateway(self._session, attach=self._attach)
         self._observer = self._observing(self.gateway)
         self._actors = [
             Actor(
@@ -230,6 +233,8 @@ class Runner:
     def _attack_problems(self, scenario: Scenario, outcome: Outcome) -> list[str]:
         if outcome.impossible:
             return []
+        if self._attach == CLSACT:
+            scenario = scenario.model_copy(update={"expect": scenario.expect.by_clsact()})
         problems = attack_problems(scenario, outcome, with_gateway=self.gateway is not None)
         if self.gateway is None:
             return problems

@@ -79,7 +79,8 @@ class Attack(Model):
     """A script of attacks/ in the workload, with the capabilities of an attacker.
 
     `docker`: root with those of a container that asks for none; `net_admin`: that one in
-    addition; `none`: nobody. `background`: go on to the next step meanwhile.
+    addition; `none`: nobody. `background`: go on to the next step meanwhile. `host_files`: the
+    script sees the gateway's mounts, as where a container was given the host's directories.
     """
 
     script: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -87,6 +88,7 @@ class Attack(Model):
     caps: Literal["none", "docker", "net_admin"] = "none"
     timeout: float = 15.0
     background: bool = False
+    host_files: bool = False
 
     @model_validator(mode="after")
     def _there(self) -> Attack:
@@ -114,7 +116,7 @@ class Step(Model):
     `lose`: for so many seconds the sink's machine drops data segments of this scenario.
     `policy`: changes to the policy file, by policy name; null puts the original back; a string
     replaces the file's text. `renew_device`: the host gives the workload a new device, without
-    addresses.
+    addresses. `join`: the host lays a veth between it and that workload, which forwards then.
     """
 
     send: Send | None = None
@@ -126,6 +128,7 @@ class Step(Model):
     policy: dict[str, dict[str, Any]] | str | None = None
     gateway: Literal["kill", "start", "stop", "reload", "reload-refused"] | None = None
     renew_device: Literal[True] | None = None
+    join: str | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Step:
@@ -159,9 +162,24 @@ class Expect(Model):
     flow: dict[str, Any] = {}  # fields of a flow of this scenario
     counters: dict[str, int] = {}  # by reason, at least so many packets more
     incidents: list[dict[str, Any]] = []  # fields of incidents of the workload: one each, or more
+    # Where classifiers are attached by clsact, if other than these: see `--attach`.
+    clsact_counters: dict[str, int] | None = None
+    clsact_incidents: list[dict[str, Any]] | None = None
     # Without a gateway: who gets the secret complete. The program behind the sink, the wire to
     # it (a colluding machine there), or the bridge that the containers share.
     receiver: Literal["sink", "wire", "bridge"] = "sink"
+
+    @property
+    def gives_a_reason(self) -> bool:
+        """Whether it says by what an attack is stopped: a verdict, a counter or an incident."""
+        return bool(self.verdicts or self.counters or self.incidents)
+
+    def by_clsact(self) -> Expect:
+        """The same where classifiers are attached by clsact."""
+        counters, incidents = self.clsact_counters, self.clsact_incidents
+        changes: dict[str, Any] = {} if counters is None else {"counters": counters}
+        changes |= {} if incidents is None else {"incidents": incidents}
+        return self.model_copy(update=changes)
 
 
 class Phase(enum.StrEnum):
@@ -205,6 +223,14 @@ class Scenario(Model):
             if any(isinstance(step, dict) and "attack" in step for step in steps):
                 return value | {"workload": f"{ATTACKER}{value.get('name')}"}
         return value
+
+    @model_validator(mode="after")
+    def _stopped_by_something(self) -> Scenario:
+        if self.attacks and not self.expect.gives_a_reason:
+            raise ValueError(
+                "an attack's row says by what it is stopped: expect counters, verdicts or incidents"
+            )
+        return self
 
     @property
     def attacks(self) -> list[Attack]:

@@ -197,9 +197,18 @@ class Session:
 
     def in_own_mounts(self, argv: list[str]) -> list[str]:
         """`argv` as it runs there, in a cgroup of the lab."""
-        assert self._mounts is not None, "own_mounts() comes first"  # noqa: S101
-        mounts = f"--mount=/proc/{self._mounts.pid}/ns/mnt"
-        return self.topology.service_command("gateway", ["nsenter", mounts, "--", *argv])
+        return self.topology.service_command("gateway", self.with_own_mounts(argv))
+
+    @property
+    def has_own_mounts(self) -> bool:
+        """Whether there is a gateway with mounts of its own."""
+        return self._mounts is not None
+
+    def with_own_mounts(self, argv: list[str]) -> list[str]:
+        """`argv` with the gateway's mounts in sight; as it is where there is no gateway."""
+        if self._mounts is None:
+            return argv
+        return ["nsenter", f"--mount=/proc/{self._mounts.pid}/ns/mnt", "--", *argv]
 
     async def _service(
         self, name: str, argv: list[str], *, netns: str = ""

@@ -22,6 +22,7 @@ NETNS_DIR = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 CONTAINER_DEVICE = "eth0"
 BRIDGE = "br0"
+SIDE, SIDE_ADDRESSES = "side0", ("10.78.0.1", "10.78.0.2")  # between two workloads
 UPLINK4, UPLINK6 = "203.0.113.1", "2001:db8:113::1"
 GATEWAY4, GATEWAY6 = "10.77.0.1", "fd77::1"
 # Where floods go: reserved for such (RFC 2544), and the host throws it away without a word.
@@ -171,6 +172,18 @@ class Topology:
         port = self.layout.workload(workload).port
         _ip([_link(self.layout, workload)])
         _ip([f"link set {port} master {BRIDGE} up"], netns=self.layout.host)
+
+    def join(self, workload: str, sibling: str) -> None:
+        """Lay a veth between two workloads; the sibling forwards what comes by it.
+
+        Raises:
+            LabError: they are joined already.
+        """
+        one, other = (self.layout.workload(name).netns for name in (workload, sibling))
+        _ip([f"link add {SIDE} netns {one} type veth peer name {SIDE} netns {other}"])
+        for netns, address in zip((one, other), SIDE_ADDRESSES, strict=True):
+            _ip([f"addr add {address}/24 dev {SIDE}", f"link set {SIDE} up"], netns=netns)
+        write_sysctls(other, SYSCTLS_ROUTER)
 
     def down(self) -> None:
         """Remove all of the layout's prefix and end the processes in its cgroups; never raises."""

@@ -70,8 +70,19 @@ def own_mount() -> list[str]:
         return answer.read().split()
 
 
+def in_sight() -> list[str]:
+    """Places of the gateway that are there, whether or not they can be looked into."""
+    return [place for place in PLACES if os.path.lexists(place)]
+
+
 def main(target: Target) -> None:
-    """Look, then send."""
+    """Look, then send.
+
+    Raises:
+        RuntimeError: something can be reached; or all is out of sight, so that nothing is proved.
+    """
+    if target.args.get("in_sight") and not in_sight():
+        raise RuntimeError("nothing of the gateway's is in sight")
     found = openable(pinned()) + own_mount()
     for command in (PROG_GET_NEXT_ID, MAP_GET_NEXT_ID, LINK_GET_NEXT_ID):
         if bpf(command, struct.pack("=II", 0, 0)) >= 0:

@@ -177,7 +177,7 @@ def test_control_must_leak_at_the_receiver():
 
     leaked = outcome(sink=("marker", "card"))
     on_wire = outcome(wire=("card",))
-    receiver = {"expect": {"arrives": "none", "receiver": "wire"}}
+    receiver = {"expect": {"arrives": "none", "receiver": "wire", "counters": {"unowned": 1}}}
 
     assert [] == problems(leaked, with_gateway=False)
     assert 1 == len(problems(on_wire, with_gateway=False))

@@ -15,7 +15,7 @@ def result(*, problems=(), caps="docker", **fields):
             "title": "An attack",
             "secrets": {"card": "visa", "leave": {"kind": "visa", "may_leave": True}},
             "steps": [{"attack": {"script": "urgent", "caps": caps}}],
-            "expect": {"arrives": "none"},
+            "expect": {"arrives": "none", "counters": {"urgent": 1}},
         }
     )
     outcome = Outcome(honest_sent=[b"x"], honest_arrived=[b"x"], **fields)

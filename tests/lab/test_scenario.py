@@ -1,8 +1,9 @@
+import contextlib
 from typing import get_args
 
 import pytest
 from planted import KINDS
-from scenario import ATTACKS, Kind, Phase, ScenarioError, all_planted, load
+from scenario import ATTACKS, Expect, Kind, Phase, ScenarioError, all_planted, load
 
 SHORT = """
 - name: {name}
@@ -100,6 +101,41 @@ def test_an_attack_needs_its_script(tmp_path):
 
     with pytest.raises(ScenarioError, match=r"nothing\.py"):
         load(tmp_path)
+
+
+REASONS = [
+    ("counters: {bypass: 1}", True),
+    ("incidents: [{kind: bypass}]", True),
+    ('verdicts: [{signature: "*"}]', True),
+    ("counters: {}", False),
+    ("verdicts: null", False),
+    ("receiver: wire", False),
+]
+
+
+@pytest.mark.parametrize(("reason", "enough"), REASONS)
+def test_an_attack_says_what_stops_it(tmp_path, reason, enough):
+    """A row of an attack that expects no verdict, counter or incident proves too little."""
+
+    text = SHORT.format(name="short", payload="${card}")
+    text = text.replace('send: {payload: "${card}"}', "attack: {script: urgent}")
+    (tmp_path / "a.yaml").write_text(text.replace("arrives: none", f"arrives: none, {reason}"))
+
+    with contextlib.nullcontext() if enough else pytest.raises(ScenarioError, match="stopped"):
+        load(tmp_path)
+
+
+def test_expectations_by_clsact():
+    """What is given for clsact takes the place of what holds else, and of nothing besides."""
+
+    usual = Expect(arrives="none", counters={"a": 1}, incidents=[{"kind": "tamper"}])
+    other = usual.model_copy(update={"clsact_counters": {"b": 2}})
+
+    assert usual == usual.by_clsact()
+    assert ({"b": 2}, [{"kind": "tamper"}]) == (
+        other.by_clsact().counters,
+        other.by_clsact().incidents,
+    )
 
 
 def test_no_two_secrets_are_alike():

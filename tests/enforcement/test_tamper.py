@@ -42,9 +42,12 @@ DROP = '  - {name: default, rules: [{signatures: ["pci.*"], action: drop}]}'
 LIMIT_MS = 400 if GUEST else 20
 TURNS = 5
 PASS_ALL = bytes.fromhex("b7000000000000009500000000000000")
-# By clsact also in the guests: before 6.6 it is the only way.
+WAYS = ["tcx", "clsact"] if links.supported() else ["clsact"]
+# The main ones by clsact also in the guests: before 6.6 it is the only way.
 CLSACT = pytest.param("clsact", marks=pytest.mark.guest)
-WAYS = ["tcx", CLSACT] if links.supported() else [CLSACT]
+in_guests = pytest.mark.parametrize(
+    "way", ["tcx", CLSACT] if links.supported() else [CLSACT], indirect=True
+)
 needs_tcx = pytest.mark.skipif(not links.supported(), reason="this kernel has no TCX")
 
 
@@ -229,6 +232,7 @@ async def test_foreign_filter_behind(guarded):
     assert any("u32" in each for each in guarded.entry())
 
 
+@in_guests
 async def test_removed_guard(guarded):
     """So is a guard, in the host end's namespace."""
     outer = guarded.pair.outer
@@ -347,6 +351,7 @@ def pair_leaks_past(pair) -> bool:
 # -- devices -------------------------------------------------------------------------------------
 
 
+@in_guests
 async def test_renamed(guarded):
     """A device that is renamed stays covered; that it was, is told."""
     sh(f"ip -n {guarded.pair.inner} link set {DEVICE} down")
@@ -381,6 +386,7 @@ async def test_gso_raised(guarded, monkeypatch):
     assert "65536" in guarded.told[0].detail
 
 
+@in_guests
 async def test_moved(guarded, lab):
     """A device that is moved to a namespace made inside stays under the workload's control."""
     pair, other = guarded.pair, lab.namespace("inner")
@@ -466,6 +472,7 @@ async def test_moved_while_no_gateway_ran(lab, live, cards, policy_set, tmp_path
     assert [f"{way}:dlp_entry"] == programs(other)
 
 
+@in_guests
 async def test_deleted_and_made_anew(guarded):
     """A new device in the place of one that was deleted is covered before it can send."""
     pair = guarded.pair

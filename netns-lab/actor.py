@@ -26,6 +26,7 @@ from topology import LabError, enter
 BY_FILE = 1 << 18  # larger payloads go to the sender by file
 FLOWS = 100_000  # in a flood of them
 CGROUP_SEEN = 0.5  # seconds
+DEVICE_GONE = 8.0  # seconds, at most
 # What a segment with data exceeds: headers with timestamps, and 8 bytes.
 DATA_SEGMENT = {4: 61, 6: 81}
 
@@ -147,18 +148,24 @@ class Actor:
             if self._remote.started:
                 await self._remote.drain(step.drain)
         elif step.renew_device or step.join is not None:
-            self._by_the_host(step)
+            await self._by_the_host(step)
         elif step.gateway == "start" and self.scenario.phase is Phase.BEFORE:
             self.at_gateway_start.set()
             await self.gateway_started.wait()
         elif self._gateway is not None:
             await self._change(step, self._gateway)
 
-    def _by_the_host(self, step: Step) -> None:
+    async def _by_the_host(self, step: Step) -> None:
+        topology = self._session.topology
         if step.join is not None:
-            self._session.topology.join(self.scenario.workload, step.join)
-        else:
-            self._session.topology.renew_device(self.scenario.workload)
+            topology.join(self.scenario.workload, step.join)
+            return
+        end = asyncio.get_running_loop().time() + DEVICE_GONE
+        while topology.has_device(self.scenario.workload):
+            if asyncio.get_running_loop().time() > end:
+                raise LabError(f"the device of {self.scenario.workload} is still there")
+            await asyncio.sleep(0.05)
+        topology.renew_device(self.scenario.workload)
 
     async def _change(self, step: Step, gateway: Gateway) -> None:
         if step.policy is not None:

@@ -23,7 +23,7 @@ API = "http://gateway/api/v1/"
 WAIT_FOR_NAMESPACES = 10
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
-RELOAD_TIMEOUT = 5.0
+RELOAD_TIMEOUT = 15.0
 
 
 class Gateway:

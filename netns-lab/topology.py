@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -172,6 +173,13 @@ class Topology:
         port = self.layout.workload(workload).port
         _ip([_link(self.layout, workload)])
         _ip([f"link set {port} master {BRIDGE} up"], netns=self.layout.host)
+
+    def has_device(self, workload: str) -> bool:
+        """Whether its device still has an end on the host."""
+        with inside(self.layout.host):
+            return any(
+                self.layout.workload(workload).port == name for _, name in socket.if_nameindex()
+            )
 
     def join(self, workload: str, sibling: str) -> None:
         """Lay a veth between two workloads; the sibling forwards what comes by it.

@@ -34,7 +34,7 @@ from dlp.signatures.image import (
 )
 from dlp.signatures.lane import LanePlan
 from dlp.signatures.pack import Pack
-from dlp.signatures.placement import Candidate, Judged, judge
+from dlp.signatures.placement import CROWDED, Candidate, Judged, judge, prefilter
 
 _EXACT: Final = "possessive steps equal the regex"
 
@@ -68,7 +68,7 @@ def compile_packs(
         except PackError:
             # Shapes that crowd a q-gram at a large stride may have room at a smaller one.
             continue
-    return _assemble(judged, smallest, held)
+    return _assemble(judged, smallest, held, yielding=True)
 
 
 def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
@@ -81,26 +81,37 @@ def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
     ] or [min(strides)]
 
 
-def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> KernelImage:
+def _assemble(
+    judged: Sequence[Judged], stride: int, held: Collection[str], *, yielding: bool = False
+) -> KernelImage:
+    """The image at a stride. Raises PackError where a signature has no room.
+
+    `yielding`: one that has none for its shapes becomes a prefilter first.
+    """
+    judged = list(judged)
     classes = _Classes()
     table = GramTable(stride)
     shapes: list[Shape] = []
     plans: dict[int, LanePlan] = {}
     finished: list[ImageSignature] = []
-    for number, one in enumerate(judged):
+    for number in range(len(judged)):
         first = len(shapes)
         try:
-            for candidate in one.candidates:
-                if candidate.plan is not None:
-                    plans[len(shapes)] = candidate.plan
-                shapes.append(_shape(number, candidate, len(shapes), classes, table))
+            _entered(judged[number], number, shapes, plans, classes, table)
         except PackError as error:
-            raise PackError(
-                f"signature {one.signature.id}: {error.message}",
-                place=one.signature.place,
-                remedy=error.remedy,
-            ) from error
-        finished.append(_signature(one, range(first, len(shapes)), shapes))
+            one = judged[number]
+            try:
+                if not yielding:
+                    raise
+                judged[number] = prefilter(one, CROWDED)
+                _entered(judged[number], number, shapes, plans, classes, table)
+            except PackError:
+                raise PackError(
+                    f"signature {one.signature.id}: {error.message}",
+                    place=one.signature.place,
+                    remedy=error.remedy,
+                ) from error
+        finished.append(_signature(judged[number], range(first, len(shapes)), shapes))
     for number, one in enumerate(judged):
         if one.signature.id in held:
             finished[number] = _triggered(one, finished[number], number, shapes, classes, table)
@@ -115,6 +126,30 @@ def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> K
         lane=_lane(plans),
     )
     return replace(image, version=_version(image))
+
+
+def _entered(
+    one: Judged,
+    number: int,
+    shapes: list[Shape],
+    plans: dict[int, LanePlan],
+    classes: _Classes,
+    table: GramTable,
+) -> None:
+    """Enter the shapes of a signature. Raises PackError; nothing is entered then."""
+    first = len(shapes)
+    try:
+        for candidate in one.candidates:
+            if candidate.plan is not None:
+                plans[len(shapes)] = candidate.plan
+            shapes.append(_shape(number, candidate, len(shapes), classes, table))
+    except PackError:
+        for index in range(first, len(shapes)):
+            table.remove(index, shapes[index].grams)
+            plans.pop(index, None)
+        plans.pop(len(shapes), None)
+        del shapes[first:]
+        raise
 
 
 def _too_many(packs: Sequence[Pack], count: int) -> PackError:
@@ -160,7 +195,7 @@ def _triggered(
     span = triggers.most(
         [
             triggers.enter(front, table.stride, prefilters, add)
-            for front in triggers.fronts(one.signature.regex)
+            for front in triggers.fronts(one.signature.regex, checked=bool(one.signature.validator))
         ]
     )
     leaves = signature.leaves if span is None else span - 1

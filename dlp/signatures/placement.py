@@ -15,7 +15,7 @@ from dlp.errors import PackError
 from dlp.signatures import anchors, byteset, confidence, lane, lowering, reduction, regex
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
-from dlp.signatures.image import ANCHORS_PER_GRAM, STRIDES, Check
+from dlp.signatures.image import ANCHORS_PER_GRAM, Check
 from dlp.signatures.lane import LanePlan
 from dlp.signatures.pack import Signature
 from dlp.signatures.validators import kernel_check
@@ -114,16 +114,30 @@ def _uncrowded(forms: list[Form], stride: int) -> tuple[list[Form], str]:
 
 
 def _fits(forms: list[Form], stride: int) -> bool:
+    """Whether a table of their own has room for the forms, at the least stride at least."""
     if len(forms) <= ANCHORS_PER_GRAM:
         return True
-    possible = [one for one in STRIDES if all(anchors.candidates(form, one) for form in forms)]
-    table = GramTable(max(possible, default=stride))
+    table = GramTable(stride)
     try:
         for number, form in enumerate(forms):
             table.add(form, number)
     except PackError:
         return False
     return True
+
+
+def prefilter(one: Judged, why: str) -> Judged:
+    """The signature with few shapes of its forms' first bytes, decided by the inspector.
+
+    Raises PackError where a form has no bytes at fixed places.
+    """
+    grams = lowering.beginnings(one.grams)
+    candidates = [Candidate(form, None) for form in grams]
+    candidates.extend(each for each in one.candidates if each.plan is not None)
+    return Judged(one.signature, tuple(candidates), Check.NONE, one.why or why)
+
+
+CROWDED: Final = "too many signatures begin as it does"
 
 
 def _lane(forms: list[Form]) -> list[Candidate]:

@@ -15,6 +15,7 @@ from dlp.signatures.forms import Form, merged
 
 SPELLED: Final = 12
 SPELLINGS: Final = 4
+JOINED: Final = 128
 
 
 def needed(forms: list[Form]) -> list[Form]:
@@ -44,6 +45,53 @@ def _needless(form: Form, short: dict[tuple[int, tuple[Run, ...], int], int]) ->
         if most is not None and most <= run.min and not own:
             return True
     return False
+
+
+def ended(forms: list[Form]) -> list[Form]:
+    """Forms that end in one byte of a set, or before a byte of another set, joined.
+
+    `token[;,]` and `token` before the end are `token` before `;`, `,` or the end: where the
+    end will do, the byte is no part of the value. Behind the end the byte reads as NUL: a set
+    that holds NUL without the end being allowed is left as it is.
+    """
+    groups: dict[tuple[int, tuple[Run, ...], str, bool], list[int]] = {}
+    for number, form in enumerate(forms):
+        for key in {_ending(form), (form.left, form.runs, form.why, form.closed)}:
+            groups.setdefault(key, []).append(number)
+    result: dict[int, Form | None] = {}
+    for (left, runs, why, closed), members in groups.items():
+        taken = [number for number in members if number not in result]
+        rights = [_right(forms[number], runs) for number in taken]
+        ends = [forms[number].right for number in taken if forms[number].runs == runs]
+        union = 0
+        for right in rights:
+            union |= right
+        if not ends or len(ends) == len(taken) or byteset.ALL in ends:
+            continue
+        if union & byteset.NUL and not any(right & byteset.NUL for right in ends):
+            continue
+        result.update(dict.fromkeys(taken))
+        result[taken[0]] = Form(runs=runs, left=left, right=union, why=why, closed=closed)
+    joined = (result.get(number, form) for number, form in enumerate(forms))
+    return [form for form in joined if form is not None]
+
+
+def _ending(form: Form) -> tuple[int, tuple[Run, ...], str, bool]:
+    """What ends before its last byte, where that one may be looked at instead of taken."""
+    runs = form.runs
+    if form.right == byteset.ALL and len(runs) > 1 and (runs[-1].min, runs[-1].max) == (1, 1):
+        runs = runs[:-1]
+    return form.left, runs, form.why, form.closed
+
+
+def _right(form: Form, runs: tuple[Run, ...]) -> int:
+    """The set of the byte behind `runs` in a form that is these, or these and one byte."""
+    return form.right if form.runs == runs else form.runs[-1].mask
+
+
+def fewer(forms: list[Form]) -> list[Form]:
+    """The forms, joined where several differ in the set of one byte; long lists as they are."""
+    return joined(forms) if len(forms) <= JOINED else forms
 
 
 def covers(short: Form, form: Form) -> bool:

@@ -51,8 +51,22 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
 
 def _regex(entry: dict[str, object]) -> re.Pattern[bytes]:
     if "regex" in entry:
-        return re.compile(str(entry["regex"]).encode())
+        return re.compile(_meant(str(entry["regex"])).encode())
     literals = entry["literals"]
     assert isinstance(literals, list)
     source = b"|".join(re.escape(str(literal).encode()) for literal in literals)
     return re.compile(source, re.IGNORECASE if entry.get("nocase") else 0)
+
+
+# An escaped character, a class, or an anchor.
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[$^]", re.DOTALL)
+_LONG_BEGINNING = re.compile(r"((?:\(\?i\))?)\[[^]]*\]\{0,\d\d+\}\??")
+
+
+def _meant(source: str) -> str:
+    """As docs/signatures.md reads it: a NUL is an end too, a long optional part in front is cut."""
+    ends = {"$": r"(?=\x00|\Z)", r"\Z": r"(?=\x00|\Z)", r"\z": r"(?=\x00|\Z)"}
+    ends |= {"^": r"(?<![^\x00])", r"\A": r"(?<![^\x00])"}
+    source = _TOKEN.sub(lambda found: ends.get(found[0], found[0]), source)
+    long = _LONG_BEGINNING.match(source)
+    return long[1] + source[long.end() :] if long else source

@@ -10,6 +10,7 @@ from dlp.model import DecidedBy
 from dlp.signatures import image as limits
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import Check
+from tests.signatures import shape_model
 from tests.signatures.making import pack, regex_pack, signature
 
 
@@ -62,6 +63,40 @@ def test_stride(packs):
         compile_packs(packs, stride=5)
     with pytest.raises(PackError, match="no anchor"):
         compile_packs(packs, stride=6)
+
+
+ASSIGNED = (
+    r"(?i)[\w.-]{{0,50}}?(?:{})(?:[ \t\w.-]{{0,20}})[\s'\"]{{0,3}}(?:=|>|:{{1,3}}=|\|\||:|=>|\?=|,)"
+    r"[\x60'\"\s=]{{0,5}}([a-z0-9]{{{}}})(?:[\x60'\"\s;]|\\[nr]|$)"
+)
+
+
+def test_assignments():
+    """Values assigned to a keyword, as secret scanners write them, are the kernel's."""
+    image = compile_packs([regex_pack(ASSIGNED.format("keyword", 32))])
+
+    assert DecidedBy.KERNEL is image.signatures[0].decided
+    assert 10 == len(image.shapes)
+    for text in (b"my_keyword_id = 'V'", b'"keyword":"V"', b"KEYWORD=>V\\n", b"x keyword,V"):
+        value = b"0123456789abcdef" * 2
+        data = text.replace(b"V", value)
+        start = data.lower().index(b"keyword")
+        assert {start} == shape_model.found(image, data)["made.one.signature"]
+        assert {} == shape_model.found(image, text.replace(b"V", value[:-1]))
+
+
+def test_crowded_signatures():
+    """Where too many begin alike, the later ones become prefilters; none is refused for it."""
+    many = [
+        signature(ASSIGNED.format("keyword", 20 + n), id_=f"made.keyword.n{n}") for n in range(4)
+    ]
+    compiled = compile_packs([pack(*many)])
+    decided = [one.decided for one in compiled.signatures]
+
+    assert [DecidedBy.KERNEL] == decided[:1]
+    assert DecidedBy.INSPECTOR is decided[-1]
+    assert "begin as it does" in compiled.signatures[-1].why
+    assert {"made.keyword.n3"} <= shape_model.found(compiled, b"keyword = " + b"a" * 23).keys()
 
 
 def test_a_thousand_signatures():

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from dlp.signatures.image import ImageSignature
     from dlp.signatures.pack import Pack, Signature
 
+_GRAM_KEY = 8  # bytes: generation and q-gram
+
 _Packs = Annotated[
     list[str] | None,
     typer.Option("--pack", help="A pack by name or path; repeatable.", metavar="PACK"),
@@ -103,11 +105,20 @@ def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, A
 
 def explain(id_: _Id, *, held: _Held = False, pack: _Packs = None, config: _Config = None) -> None:
     """Tell how a signature is found, where it is decided, and why there."""
+    from ctypes import sizeof  # noqa: PLC0415
+
     from dlp.cli.packs import load_set  # noqa: PLC0415
+    from dlp.datapath import abi  # noqa: PLC0415
+    from dlp.signatures.explain import Rows  # noqa: PLC0415
     from dlp.signatures.explain import explain as explained  # noqa: PLC0415
 
     packs, image = load_set(config, pack or (), held=(id_,) if held else ())
-    typer.echo(explained(image, id_, packs, held=held))
+    rows = Rows(
+        signature=sizeof(abi.SignatureStruct),
+        shape=sizeof(abi.ShapeStruct),
+        gram=_GRAM_KEY + sizeof(abi.AnchorStruct),
+    )
+    typer.echo(explained(image, id_, packs, held=held, rows=rows))
 
 
 def check(packs: _Files, *, json: Json = False) -> None:

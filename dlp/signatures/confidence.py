@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -165,20 +165,34 @@ def _kind(mask: int) -> int:
 
 
 def _prefix(alternative: Alternative) -> int:
-    """Length of the distinctive prefix; 0 where it begins with none."""
-    left = byteset.ALL
-    masks: list[int] = []
+    """Length of the distinctive prefix; 0 where it begins with none.
+
+    Optional parts may stand before it or in it: the longest stretch without one counts.
+    """
+    return max(map(_distinctive, _stretches(alternative)), default=0)
+
+
+def _stretches(alternative: Alternative) -> Iterator[list[int]]:
+    """The byte before and the fixed bytes in a row, as far as nothing but optional is between."""
+    stretch = [byteset.ALL]
     for part in alternative.elements:
         if isinstance(part, Run):
-            if part.min == 0 and not masks:
-                left = byteset.ALL
+            fixed = part.min == part.max and part.mask.bit_count() <= _SMALL
+            if fixed:
+                stretch.extend([part.mask] * min(part.min, _LONGEST))
                 continue
-            if part.min != part.max or part.mask.bit_count() > _SMALL:
-                break
-            masks.extend([part.mask] * part.min)
-        elif not masks:
-            left = part.mask if isinstance(part, Look) else byteset.ALL ^ byteset.WORD
-    masks = masks[:_LONGEST]
+            yield stretch
+            if part.min:
+                return
+            stretch = [byteset.ALL]
+        elif len(stretch) == 1:
+            stretch = [part.mask if isinstance(part, Look) else byteset.ALL ^ byteset.WORD]
+    yield stretch
+
+
+def _distinctive(stretch: list[int]) -> int:
+    """How many bytes there are up to the last fixed one, where they are distinctive; else 0."""
+    left, *masks = stretch[:_LONGEST]
     while masks and not byteset.single(masks[-1]):
         masks.pop()
     fixed = sum(

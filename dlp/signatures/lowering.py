@@ -172,8 +172,10 @@ def _finished(form: Form, budget: int) -> list[Form]:
                 budget // lengths,
             )
         ]
-    for index in range(len(runs)):
-        if span(runs[: index + 1]) > SPAN:
+    taken = 0
+    for index, run in enumerate(runs):
+        taken += run.max
+        if taken > SPAN:
             return _finished(_cut(form, index, _LONG), budget)
     if len(steps(form.runs)) > STEPS:
         form = _looked(form)

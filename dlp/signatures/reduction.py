@@ -110,35 +110,40 @@ def covers(short: Form, form: Form) -> bool:
 def joined(forms: list[Form]) -> list[Form]:
     """Forms that differ in the set of one single byte become one."""
     result = list(forms)
+    parts = [_unmerged(form.runs) for form in result]
     index = 0
     while index < len(result):
         for other in range(index + 1, len(result)):
-            union = _union(result[index], result[other])
-            if union is not None:
-                result[index] = union
-                del result[other]
-                index = -1
-                break
+            place = _differing(parts[index], parts[other])
+            if place is None or not _alike(result[index], result[other]):
+                continue
+            mask = parts[index][place].mask | parts[other][place].mask
+            parts[index][place] = Run(mask, 1, 1)
+            result[index] = replace(result[index], runs=merged(tuple(parts[index])))
+            del result[other], parts[other]
+            index = -1
+            break
         index += 1
     return result
 
 
-def _union(one: Form, two: Form) -> Form | None:
-    if replace(one, runs=()) != replace(two, runs=()):
-        return None
-    mine, theirs = _unmerged(one.runs), _unmerged(two.runs)
+def _alike(one: Form, two: Form) -> bool:
+    """Whether two forms agree in all but their runs."""
+    return (one.left, one.right, one.why, one.closed) == (two.left, two.right, two.why, two.closed)
+
+
+def _differing(mine: list[Run], theirs: list[Run]) -> int | None:
+    """The only place where two rows of runs differ, if it is a single byte in both."""
     if len(mine) != len(theirs):
         return None
-    differing = [i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
-    if len(differing) != 1:
-        return None
-    place = differing[0]
-    a, b = mine[place], theirs[place]
-    if (a.min, a.max) != (1, 1) or (b.min, b.max) != (1, 1):
-        return None
-    return replace(
-        one, runs=merged((*mine[:place], Run(a.mask | b.mask, 1, 1), *mine[place + 1 :]))
-    )
+    found: int | None = None
+    for place, (a, b) in enumerate(zip(mine, theirs, strict=True)):
+        if a == b:
+            continue
+        if found is not None or (a.min, a.max, b.min, b.max) != (1, 1, 1, 1):
+            return None
+        found = place
+    return found
 
 
 def _unmerged(runs: tuple[Run, ...]) -> list[Run]:
@@ -152,6 +157,8 @@ def _unmerged(runs: tuple[Run, ...]) -> list[Run]:
 
 def spelled(form: Form) -> list[Form]:
     """The form with small classes near its start written out, so that they join the literal."""
+    if not any(1 < run.mask.bit_count() <= SPELLINGS for run in form.runs):
+        return [form]
     result = [form]
     for place in range(SPELLED):
         parts = [_unmerged(one.runs) for one in result]

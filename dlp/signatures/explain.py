@@ -253,7 +253,7 @@ def _lines(one: Explanation) -> list[str]:
         f"  regex      {one.regex}",
         f"  validator  {one.validator or 'none'}{_computed(one.check)}",
         f"  confidence {one.confidence.level}: {one.confidence.why}",
-        *(f"  proximity  {text}" for text in _near(one.proximity)),
+        *(f"  proximity  {text}" for text in _near(one)),
         f"  decided    in the {one.decided.value}: {one.why}",
         f"  costs      {_cost(one)}",
         f"  tables     {_tables(one)}",
@@ -308,9 +308,13 @@ def _tables(one: Explanation) -> str:
     return f"{one.grams} q-grams, {len(one.shapes)} shapes{size}"
 
 
-def _near(near: Proximity | None) -> Iterator[str]:
+def _near(one: Explanation) -> Iterator[str]:
+    near = one.proximity
     if near is None:
         return
     words = ", ".join(word.decode() for word in near.keywords)
     side = {"before": "before it", "after": "behind it"}.get(near.side, "on either side")
-    yield f"one of {words} within {near.distance} bytes {side}"
+    yield (
+        f"one of {words} within {near.distance} bytes {side}, "
+        f"decided in the {one.decided.value} with the value"
+    )

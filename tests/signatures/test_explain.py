@@ -78,4 +78,7 @@ def test_confidence_and_proximity():
     text = str(explain(compile_packs(made), "made.one.signature", made))
 
     assert "confidence medium: a random candidate of its shape" in text
-    assert "proximity  one of ssn, social security within 40 bytes before it" in text
+    assert (
+        "proximity  one of ssn, social security within 40 bytes before it, decided in the kernel"
+        in text
+    )

@@ -31,13 +31,14 @@ from dlp.datapath.pins import RUN, Layout, remove_tree
 from dlp.enforcement import lock, record
 from dlp.enforcement import names as release_names
 from dlp.enforcement.detach import take_off_all
-from dlp.enforcement.loaded import IMAGES, prepare
+from dlp.enforcement.loaded import prepare
 from dlp.enforcement.service import GatewayService
 from dlp.errors import DlpError, KernelError, PrivilegeError
 from dlp.keys import load_or_create
 from dlp.model import (
     WorkloadState,
 )
+from dlp.signatures.cache import usual_directory
 from dlp.store.tokens import TokenStore
 from dlp.store.verdicts import VerdictStore
 
@@ -66,7 +67,7 @@ def _raise_limits() -> None:
 
 
 async def _main(config_path: Path, netns: list[str], wait: float) -> int:
-    loaded = prepare(config_path, netns, cache=IMAGES)
+    loaded = prepare(config_path, netns, cache=usual_directory())
     key = load_or_create(loaded.config.state_dir)
     stale = _other_builds()
     datapath = await asyncio.to_thread(partial(Datapath.open, older=stale))

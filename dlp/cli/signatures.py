@@ -61,12 +61,14 @@ def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) ->
     Of all packs that ship with the gateway, unless some are named.
     """
     from dlp.cli.packs import load_set  # noqa: PLC0415
+    from dlp.signatures.cache import Cache, usual_directory  # noqa: PLC0415
 
     packs, image = load_set(config, pack or ())
     sources = ((source, entry) for source in packs for entry in source.signatures)
+    known = Cache(usual_directory()).subjects(packs)
     rows = [
-        _row(source, entry, compiled)
-        for (source, entry), compiled in zip(sources, image.signatures, strict=True)
+        _row(source, entry, compiled, subject.confidence)
+        for (source, entry), compiled, subject in zip(sources, image.signatures, known, strict=True)
     ]
     if json:
         print_json(rows)
@@ -75,9 +77,9 @@ def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) ->
     print_table(columns, [[row[name] for name in columns] for row in rows], empty="no signatures")
 
 
-def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, Any]:
-    from dlp.signatures.confidence import assess  # noqa: PLC0415
-
+def _row(
+    pack: Pack, source: Signature, compiled: ImageSignature, confidence: str
+) -> dict[str, Any]:
     near = source.proximity
     return {
         "id": source.id,
@@ -85,7 +87,7 @@ def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, A
         "pack": pack.name,
         "version": pack.version,
         "severity": source.severity,
-        "confidence": assess(source).level,
+        "confidence": confidence,
         "categories": [source.category],
         "decided": compiled.decided.value,
         "reason": compiled.why,

@@ -16,8 +16,6 @@ from dlp.signatures.cache import Cache
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
 
-IMAGES = Path("/var/cache/dlp/images")
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

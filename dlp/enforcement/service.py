@@ -34,7 +34,7 @@ from dlp.enforcement.incidents import IncidentRecorder
 from dlp.enforcement.isolation import Isolation
 from dlp.enforcement.keys import slot_of
 from dlp.enforcement.kill import Killer
-from dlp.enforcement.loaded import IMAGES, Loaded, matcher_rules, prepare, warn_of_late_keys
+from dlp.enforcement.loaded import Loaded, matcher_rules, prepare, warn_of_late_keys
 from dlp.enforcement.losses import Losses, sample
 from dlp.enforcement.quarantine import Quarantine
 from dlp.enforcement.recorder import VerdictRecorder
@@ -56,6 +56,7 @@ from dlp.model import (
     WorkloadState,
 )
 from dlp.service import Health, IncidentQuery, ReloadResult, VerdictQuery
+from dlp.signatures.cache import usual_directory
 from dlp.signatures.image import ImageSignature
 from dlp.store.verdicts import VerdictStore
 
@@ -244,7 +245,7 @@ class GatewayService:
 
     async def reload(self) -> ReloadResult:
         loaded = await asyncio.to_thread(
-            prepare, self._loaded.config.file, self._netns, cache=IMAGES
+            prepare, self._loaded.config.file, self._netns, cache=usual_directory()
         )
         warn_of_late_keys(self._loaded.config, loaded.config)
         changed = loaded.config != self._loaded.config or loaded.image != self._loaded.image

@@ -26,12 +26,21 @@ from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
 from dlp.signatures.subjects import subjects
 
+SYSTEM = Path("/var/cache/dlp/images")
 FORMAT: Final = b"dlp-cache 1 "
 KEPT: Final = 32  # files in the directory, the latest
 
 _T = TypeVar("_T")
 _PARTIAL: Final = ".partial-"
 _NOT_COMPILED: Final = {"place", "lines"}
+
+
+def usual_directory() -> Path:
+    """Root's, or that of the user who asks."""
+    # root ignores XDG_CACHE_HOME: sudo may pass on that of a user, who could then write there.
+    if os.geteuid() == 0:
+        return SYSTEM
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlp" / "images"
 
 
 class Cache:

@@ -141,3 +141,13 @@ def test_speed(tmp_path):
     Cache(tmp_path).image([pack(*many)])
 
     assert time.process_time() - begun < 0.3
+
+
+def test_usual_directory(monkeypatch, tmp_path):
+    """Root has one directory, whatever the environment says; others have their own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert caching.SYSTEM == caching.usual_directory()
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert tmp_path / "dlp" / "images" == caching.usual_directory()

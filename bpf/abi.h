@@ -24,6 +24,11 @@
 	8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
 #define DLP_SIGNATURES 4096
 #define DLP_SHAPES 4096
+#define DLP_SUMS 256 /* weighted sums, each once however many signatures name it */
+#define DLP_SUM_LONGEST 32
+#define DLP_SUM_LARGEST 127
+#define DLP_SUM_ANY 254 /* right, whatever stands at the check's position */
+#define DLP_SUM_NEVER 255
 #define DLP_POLICIES 64
 #define DLP_DESTINATIONS 32
 #define DLP_WORKLOADS 1024
@@ -139,7 +144,9 @@ enum dlp_check {
 	DLP_CHECK_DE_TAX = 5, /* ISO 7064 MOD 11,10 */
 	DLP_CHECK_ES_DNI = 6, /* 8 digits mod 23 gives the letter; X, Y, Z stand for 0, 1, 2 */
 	DLP_CHECK_FR_NIR = 7, /* 97 - (first 13 mod 97); 2A and 2B as 19 and 18 */
-	DLP_CHECKS = 8,
+	DLP_CHECK_WEIGHTED = 8, /* the weighted sums that the signature names, all of them */
+	DLP_CHECK_VERHOEFF = 9, /* Verhoeff's check over the dihedral group of ten, all digits */
+	DLP_CHECKS = 10,
 };
 
 enum dlp_opaque {
@@ -258,7 +265,24 @@ struct dlp_signature {
 	__u8 check; /* enum dlp_check */
 	__u8 prefilter; /* 1: the inspector decides */
 	__u8 normalise; /* 1: digest over letters and digits only, upper case; 0: over the bytes as they are */
-	__u8 pad[5];
+	__u8 sums; /* rows of the table of sums that count, 0 to 2 */
+	__u8 sum[2];
+	__u8 pad[2];
+};
+
+/*
+ * Key: generation * DLP_SUMS + row. The sum of the letters and digits as numbers, each times
+ * its weight, modulo `modulus` says which number must stand at position `check`.
+ */
+struct dlp_sum {
+	__u8 weight[DLP_SUM_LONGEST];
+	__u8 expected[DLP_SUM_LARGEST +
+		      1]; /* by remainder: a number, DLP_SUM_ANY or DLP_SUM_NEVER */
+	__u8 modulus; /* 2 to DLP_SUM_LARGEST */
+	__u8 check;
+	__u8 length; /* letters and digits that a value has */
+	__u8 digits; /* 1: a product over 9 counts as the sum of its digits; a doubled letter fails */
+	__u8 pad[4];
 };
 
 struct dlp_bloom {
@@ -345,6 +369,8 @@ struct dlp_constants {
 	__u8 bit_number[64]; /* de Bruijn: index (one * DLP_DEBRUIJN) >> 58 */
 	__u8 value[256]; /* 0..9 digits, 10..35 letters of either case, 0xff others */
 	__u8 dni_letter[32]; /* TRWAGMYFPDXBNJZSQVHLCKE as values */
+	__u8 verhoeff_product[256]; /* of the dihedral group: [a * 16 + b] */
+	__u8 verhoeff_place[128]; /* [place % 8 * 16 + digit] */
 };
 
 #define DLP_DEBRUIJN 0x03F79D71B4CB0A89ULL

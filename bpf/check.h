@@ -4,7 +4,7 @@
  * policy names, or whose checksum fails, ends here.
  */
 
-#define CHECKED 48 /* hits a call */
+#define CHECKED 32 /* hits a call */
 #define VALUES 48 /* letters and digits of the longest value with a checksum */
 #define EVENT_SHARE 8 /* judged matches a packet; further harmless ones are counted only */
 
@@ -151,10 +151,78 @@ static __always_inline int fr_nir(const struct scratch *s)
 	return s->count == 15 && 97 - rest == s->value[13] * 10u + s->value[14];
 }
 
-static __always_inline int checksum_holds(struct scratch *s, const struct dlp_constants *c,
-					  u32 check)
+/* Verhoeff 1969: digits from the right, each permuted by its place, multiplied to 0. */
+static __always_inline int verhoeff(struct scratch *s, const struct dlp_constants *c)
 {
-	switch (check) {
+	s->sum = 0;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < 24; i++) {
+		u64 v, there;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		there = (i - (u64)s->count) >> 63;
+		OPAQUE_VALUE(there);
+		v = value_at(s, (u64)s->count - 1 - i) & 15;
+		v = c->verhoeff_place[(i & 7) * 16 + v] | (s->sum & 15) << 4;
+		asm volatile("%0 &= 255" : "+r"(v));
+		v = c->verhoeff_product[v];
+		s->sum ^= (s->sum ^ v) & -there;
+	}
+	BARRIER();
+	return s->count && s->sum == 0;
+}
+
+/*
+ * One weighted sum (dlp/signatures/weighted.py is the same). Behind the value's end weights
+ * are 0, so that the loop needs no way out: each would be followed to the end by the verifier.
+ */
+static __always_inline int weighted_sum(struct scratch *s, u32 row)
+{
+	struct dlp_sum *spec;
+	u64 rest, expected;
+
+	s->index_key = s->generation * DLP_SUMS + row;
+	spec = sums.lookup(&s->index_key);
+	if (!spec)
+		return 0;
+	s->sum = 0;
+	s->failed = s->count != spec->length;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < DLP_SUM_LONGEST; i++) {
+		u64 v, weight, product, doubled;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		v = value_at(s, i);
+		weight = spec->weight[i & (DLP_SUM_LONGEST - 1)];
+		product = v * weight;
+		doubled = spec->digits & weight >> 1; /* weights are 0, 1 or 2 then */
+		OPAQUE_VALUE(doubled);
+		s->failed |= doubled & (9 - v) >> 63;
+		product -= 9 & -(doubled & (9 - product) >> 63);
+		s->sum += product;
+	}
+	BARRIER();
+	rest = s->sum % spec->modulus;
+	asm volatile("%0 &= 127" : "+r"(rest));
+	expected = spec->expected[rest];
+	if (s->failed)
+		return 0;
+	return expected == DLP_SUM_ANY || expected == value_at(s, spec->check);
+}
+
+static __always_inline int weighted(struct scratch *s, const struct dlp_signature *signature)
+{
+	if (!weighted_sum(s, signature->sum[0]))
+		return 0;
+	return signature->sums < 2 || weighted_sum(s, signature->sum[1]);
+}
+
+static __always_inline int checksum_holds(struct scratch *s, const struct dlp_constants *c,
+					  const struct dlp_signature *signature)
+{
+	switch (signature->check) {
 	case DLP_CHECK_NONE:
 		return 1;
 	case DLP_CHECK_LUHN:
@@ -171,6 +239,10 @@ static __always_inline int checksum_holds(struct scratch *s, const struct dlp_co
 		return es_dni(s, c);
 	case DLP_CHECK_FR_NIR:
 		return fr_nir(s);
+	case DLP_CHECK_WEIGHTED:
+		return weighted(s, signature);
+	case DLP_CHECK_VERHOEFF:
+		return verhoeff(s, c);
 	}
 	return 0;
 }
@@ -247,7 +319,7 @@ int check(struct __sk_buff *skb)
 		BARRIER();
 		if (signature->check != DLP_CHECK_NONE && !shape->trigger) {
 			gather_values(s, buf, c, hit >> 16 & INDEX);
-			s->holds = checksum_holds(s, c, signature->check);
+			s->holds = checksum_holds(s, c, signature);
 		}
 		BARRIER();
 		s->whole = s->part & (s->holds ^ 1);

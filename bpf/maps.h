@@ -207,6 +207,7 @@ struct scratch {
 	/* checksum and digest */
 	u32 count; /* of the values */
 	u32 sum;
+	u32 failed;
 	u8 value[64];
 	u32 h[8];
 	u32 w[64];
@@ -225,6 +226,7 @@ BPF_ARRAY(classes, struct dlp_classes, 2);
 BPF_ARRAY(lanes, struct dlp_lane, 2);
 BPF_ARRAY(shapes, struct dlp_shape, 2 * DLP_SHAPES);
 BPF_ARRAY(signatures, struct dlp_signature, 2 * DLP_SIGNATURES);
+BPF_ARRAY(sums, struct dlp_sum, 2 * DLP_SUMS);
 BPF_ARRAY(policies, struct dlp_policy, 2 * DLP_POLICIES);
 
 /* Sparse tables: memory by what a set needs, not by what it may. */

@@ -21,6 +21,11 @@ LANE = 64
 BLOOM_WORDS = 8192
 SIGNATURES = 4096
 SHAPES = 4096
+SUMS = 256
+SUM_LONGEST = 32
+SUM_LARGEST = 127
+SUM_ANY = 254
+SUM_NEVER = 255
 POLICIES = 64
 DESTINATIONS = 32
 WORKLOADS = 1024
@@ -238,7 +243,21 @@ class SignatureStruct(Structure):
         ("check", c_uint8),
         ("prefilter", c_uint8),
         ("normalise", c_uint8),
-        ("pad", c_uint8 * 5),
+        ("sums", c_uint8),
+        ("sum", c_uint8 * 2),
+        ("pad", c_uint8 * 2),
+    ]
+
+
+class SumStruct(Structure):
+    _fields_ = [
+        ("weight", c_uint8 * SUM_LONGEST),
+        ("expected", c_uint8 * (SUM_LARGEST + 1)),
+        ("modulus", c_uint8),
+        ("check", c_uint8),
+        ("length", c_uint8),
+        ("digits", c_uint8),
+        ("pad", c_uint8 * 4),
     ]
 
 
@@ -324,6 +343,8 @@ class ConstantsStruct(Structure):
         ("bit_number", c_uint8 * 64),
         ("value", c_uint8 * 256),
         ("dni_letter", c_uint8 * 32),
+        ("verhoeff_product", c_uint8 * 256),
+        ("verhoeff_place", c_uint8 * 128),
     ]
 
 
@@ -488,6 +509,7 @@ STRUCTS: dict[str, type[Structure]] = {
     "dlp_anchor_entry": AnchorEntryStruct,
     "dlp_anchor": AnchorStruct,
     "dlp_signature": SignatureStruct,
+    "dlp_sum": SumStruct,
     "dlp_bloom": BloomStruct,
     "dlp_classes": ClassesStruct,
     "dlp_lane": LaneStruct,

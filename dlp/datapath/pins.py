@@ -57,6 +57,7 @@ MAPS = (
     "lanes",
     "shapes",
     "signatures",
+    "sums",
     "policies",
     "anchors",
     "rules",

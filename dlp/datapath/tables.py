@@ -7,8 +7,10 @@ two generations: one is live, the other is written and then made live by one sto
 from __future__ import annotations
 
 import ctypes as ct
+import itertools
 import math
 import zlib
+from collections.abc import Mapping
 from ctypes import c_uint32, c_uint64
 from typing import Any
 
@@ -17,6 +19,8 @@ from dlp.datapath.libbpf import Map
 from dlp.model import Action, DecidedBy
 from dlp.policy import KernelPolicies, KernelPolicy
 from dlp.signatures.image import ImageSignature, KernelImage, Shape
+from dlp.signatures.validators import dihedral, verhoeff_place
+from dlp.signatures.weighted import Weighted
 
 _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "counters": (c_uint32, abi.CountersStruct),
@@ -27,6 +31,7 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "lanes": (c_uint32, abi.LaneStruct),
     "shapes": (c_uint32, abi.ShapeStruct),
     "signatures": (c_uint32, abi.SignatureStruct),
+    "sums": (c_uint32, abi.SumStruct),
     "policies": (c_uint32, abi.PolicyStruct),
     "anchors": (c_uint64, abi.AnchorStruct),
     "rules": (c_uint32, abi.RuleStruct),
@@ -67,6 +72,10 @@ def constants() -> abi.ConstantsStruct:
         )
     for index, letter in enumerate(_DNI_LETTERS):
         table.dni_letter[index] = int(letter, 36)
+    for one, other in itertools.product(range(10), repeat=2):
+        table.verhoeff_product[one * 16 + other] = dihedral(one, other)
+    for place, digit in itertools.product(range(8), range(10)):
+        table.verhoeff_place[place * 16 + digit] = verhoeff_place(place, digit)
     return table
 
 
@@ -122,9 +131,12 @@ class Tables:
         self["lanes"].update(c_uint32(generation), lane)
         for index, shape in enumerate(image.shapes):
             self["shapes"].update(c_uint32(generation * abi.SHAPES + index), _shape(shape))
+        rows = _sum_rows(image)
+        for spec, row in rows.items():
+            self["sums"].update(c_uint32(generation * abi.SUMS + row), _sum(spec))
         for index, signature in enumerate(image.signatures):
             self["signatures"].update(
-                c_uint32(generation * abi.SIGNATURES + index), _signature(signature)
+                c_uint32(generation * abi.SIGNATURES + index), _signature(signature, rows)
             )
         for gram, entries in image.anchors.items():
             anchor = abi.AnchorStruct(count=len(entries))
@@ -201,13 +213,32 @@ def _shape(shape: Shape) -> abi.ShapeStruct:
     return row
 
 
-def _signature(signature: ImageSignature) -> abi.SignatureStruct:
+def _sum_rows(image: KernelImage) -> dict[Weighted, int]:
+    """A row for each weighted sum, however many signatures name it."""
+    distinct = dict.fromkeys(each for signature in image.signatures for each in signature.sums)
+    return {each: row for row, each in enumerate(distinct)}
+
+
+def _sum(spec: Weighted) -> abi.SumStruct:
+    row = abi.SumStruct(
+        modulus=spec.modulus, check=spec.check, length=spec.length, digits=spec.digits
+    )
+    row.weight[: spec.length] = spec.weights
+    row.expected[: spec.modulus] = spec.expected
+    return row
+
+
+def _signature(signature: ImageSignature, rows: Mapping[Weighted, int]) -> abi.SignatureStruct:
     prefilter = signature.decided is DecidedBy.INSPECTOR
-    return abi.SignatureStruct(
+    own = [rows[each] for each in signature.sums]
+    row = abi.SignatureStruct(
         check=0 if prefilter else signature.check,
         prefilter=prefilter,
         normalise=signature.normalise,
+        sums=len(own),
     )
+    row.sum[: len(own)] = own
+    return row
 
 
 def _policy(policy: KernelPolicy) -> abi.PolicyStruct:

@@ -28,15 +28,18 @@ from dlp.signatures.image import (
     SHAPES,
     SIGNATURES,
     STRIDES,
+    Check,
     ImageSignature,
     KernelImage,
     Lane,
     Shape,
     Step,
 )
+from dlp.signatures.image import SUMS as SUM_ROWS
 from dlp.signatures.lane import LanePlan
 from dlp.signatures.pack import Pack
 from dlp.signatures.placement import CROWDED, Candidate, Judged, judge, prefilter
+from dlp.signatures.validators import SUMS
 
 _EXACT: Final = "possessive steps equal the regex"
 
@@ -137,6 +140,7 @@ def _assemble(
     for number, one in enumerate(judged):
         if one.signature.id in held:
             finished[number] = _triggered(one, finished[number], number, shapes, classes, table)
+    _summed(finished)
     image = KernelImage(
         version="",
         stride=stride,
@@ -181,6 +185,16 @@ def _too_many(packs: Sequence[Pack], count: int) -> PackError:
         f"{count} signatures of the {SIGNATURES} there is room for; most are in {told}",
         remedy="drop one of these packs, or split the set over hosts by what each sends",
     )
+
+
+def _summed(signatures: Sequence[ImageSignature]) -> None:
+    """Raise PackError where the table of weighted sums has no room for all."""
+    distinct = {each for signature in signatures for each in signature.sums}
+    if len(distinct) > SUM_ROWS:
+        raise PackError(
+            f"{len(distinct)} different weighted sums, the kernel has room for {SUM_ROWS}",
+            remedy="enable fewer packs whose validators are weighted sums",
+        )
 
 
 def _triggered(
@@ -262,6 +276,7 @@ def _signature(one: Judged, own: range, shapes: Sequence[Shape]) -> ImageSignatu
         decided=DecidedBy.INSPECTOR if one.why else DecidedBy.KERNEL,
         why=one.why or _EXACT,
         check=one.check,
+        sums=SUMS.get(source.validator, ()) if one.check is Check.WEIGHTED else (),
         normalise=source.normalise,
         mask_head=source.mask_head,
         mask_tail=source.mask_tail,

@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from dlp.model import DecidedBy
+from dlp.signatures.weighted import Weighted
 
 TAIL = 128
 SPAN = 126
@@ -20,6 +21,7 @@ ANCHORS_PER_GRAM = 8
 LANE_SHAPES = 64
 SIGNATURES = 4096
 SHAPES = 4096
+SUMS = 256
 BLOOM_WORDS = 2048
 BLOOM_WORDS_MOST = 8192
 STRIDES = (2, 3, 6)
@@ -36,6 +38,8 @@ class Check(enum.IntEnum):
     DE_TAX = 5
     ES_DNI = 6
     FR_NIR = 7
+    WEIGHTED = 8
+    VERHOEFF = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class ImageSignature:
         leaves: most bytes of a match that can have left in earlier segments when it is
             found, or when a hold begins where the signature has triggers; None where the
             inspector decides and nothing bounds it.
+        sums: what the kernel computes under Check.WEIGHTED, one or two; all must hold.
     """
 
     id: str
@@ -113,6 +118,7 @@ class ImageSignature:
     validator: str
     shapes: tuple[int, ...]
     leaves: int | None = None
+    sums: tuple[Weighted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

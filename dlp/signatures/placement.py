@@ -23,8 +23,8 @@ from dlp.signatures.validators import kernel_check
 PREFERRED: Final = 3
 WRITTEN_OUT: Final = 4
 VALUES: Final = 48
-LUHN_DIGITS: Final = 24
-LETTERED: Final = frozenset({Check.IBAN, Check.ES_DNI, Check.FR_NIR})
+DIGITS: Final = 24
+LETTERED: Final = frozenset({Check.IBAN, Check.ES_DNI, Check.FR_NIR, Check.WEIGHTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _candidates(form: Form, stride: int) -> list[Candidate]:
 def uncomputed(check: Check, forms: Iterable[Form]) -> str:
     """Why the kernel cannot compute the checksum of these forms; empty where it can.
 
-    It reads VALUES letters and digits at most, LUHN_DIGITS of them for Luhn, and for
+    It reads VALUES letters and digits at most, DIGITS of them for Luhn and Verhoeff, and for
     checks over digits takes letters for digits.
     """
     if check is Check.NONE:
@@ -183,6 +183,6 @@ def uncomputed(check: Check, forms: Iterable[Form]) -> str:
         if letters and check not in LETTERED:
             return f"its {check.name} checksum would be over letters too"
         count = sum(run.max for run in form.runs if run.mask & byteset.DIGITS)
-        if check is Check.LUHN and count > LUHN_DIGITS:
-            return f"its LUHN checksum would be over more than {LUHN_DIGITS} digits"
+        if check in (Check.LUHN, Check.VERHOEFF) and count > DIGITS:
+            return f"its {check.name} checksum would be over more than {DIGITS} digits"
     return ""

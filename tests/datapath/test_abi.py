@@ -11,7 +11,7 @@ import pytest
 from dlp import model, policy
 from dlp.datapath import abi
 from dlp.resources import bpf_dir
-from dlp.signatures import image
+from dlp.signatures import image, weighted
 
 pytestmark = pytest.mark.kernel
 
@@ -159,6 +159,13 @@ def test_image_limits():
         image.LANE_SHAPES,
         image.SIGNATURES,
         image.SHAPES,
+    )
+    assert (abi.SUMS, abi.SUM_LONGEST, abi.SUM_LARGEST, abi.SUM_ANY, abi.SUM_NEVER) == (
+        image.SUMS,
+        weighted.LONGEST,
+        weighted.LARGEST,
+        weighted.ANY,
+        weighted.NEVER,
     )
     assert image.BLOOM_WORDS <= abi.BLOOM_WORDS
 

@@ -7,9 +7,11 @@ import pytest
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
+from dlp.signatures import compiler, samples, validators
 from dlp.signatures import image as limits
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import Check
+from dlp.signatures.weighted import Weighted
 from tests.signatures import shape_model
 from tests.signatures.making import pack, regex_pack, signature
 
@@ -142,3 +144,36 @@ def test_image_is_free_of_samples(image, packs):
             assert all(
                 repr(sample)[2:-1] not in text for sample in one.must_match if len(sample) > 40
             )
+
+
+def test_sums_overflow(monkeypatch):
+    """More different weighted sums than the kernel has rows for are refused; equal ones share."""
+    sums = {
+        f"s{n}": (Weighted(weights=(1, 2, n + 3), modulus=10, check=2, expected=tuple(range(10))),)
+        for n in range(limits.SUMS + 1)
+    }
+    monkeypatch.setattr(validators, "SUMS", sums)
+    monkeypatch.setattr(compiler, "SUMS", sums)
+    monkeypatch.setattr(samples, "VALIDATORS", dict.fromkeys(sums, lambda _: True))
+    many = [
+        signature(f"NUMBER{n:03}-[A-Z]{{4}}", id_=f"made.sum.n{n}", validator=f"s{n}")
+        for n in range(limits.SUMS + 1)
+    ]
+
+    assert limits.SUMS == len(compile_packs([pack(*many[:-1])]).signatures)
+    with pytest.raises(PackError, match="257 different weighted sums"):
+        compile_packs([pack(*many)])
+
+
+def test_sums_over_letters():
+    """A weighted sum may be over letters, where other checks over digits may not."""
+    regex = r"\bNUMBER [A-Z][0-9]{4}(?![0-9A-Z])"
+    first, second = (
+        compile_packs([pack(signature(regex, validator=name))]).signatures[0]
+        for name in ("pl_pesel", "verhoeff")
+    )
+
+    assert (DecidedBy.KERNEL, Check.WEIGHTED, 1) == (first.decided, first.check, len(first.sums))
+    assert DecidedBy.INSPECTOR is second.decided
+    assert "letters" in second.why
+    assert () == second.sums

@@ -34,7 +34,7 @@ from dlp.signatures.image import KernelImage
 
 _POLICY = 1
 _BEAT_S = 0.5
-NEVER = 0xFFFF  # distinct values: more than any flow has
+NEVER = 0xFF  # distinct values: more than any flow has
 
 
 @dataclass(frozen=True, slots=True)

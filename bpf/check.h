@@ -7,6 +7,7 @@
 #define CHECKED 32 /* hits a call */
 #define VALUES 48 /* letters and digits of the longest value with a checksum */
 #define EVENT_SHARE 8 /* judged matches a packet; further harmless ones are counted only */
+#define SHADOW_SHARE 2 /* the same of shadow rules: their work must not use up the budget */
 
 /* Letters and digits of the match as numbers, one a byte: 0..9, 10..35. */
 static __always_inline void gather_values(struct scratch *s, struct buffer *buf,
@@ -161,8 +162,7 @@ static __always_inline int verhoeff(struct scratch *s, const struct dlp_constant
 
 		OPAQUE_VALUE(i);
 		BARRIER();
-		there = (i - (u64)s->count) >> 63;
-		OPAQUE_VALUE(there);
+		there = below(i, s->count);
 		v = value_at(s, (u64)s->count - 1 - i) & 15;
 		v = c->verhoeff_place[(i & 7) * 16 + v] | (s->sum & 15) << 4;
 		asm volatile("%0 &= 255" : "+r"(v));
@@ -199,8 +199,8 @@ static __always_inline int weighted_sum(struct scratch *s, u32 row)
 		product = v * weight;
 		doubled = spec->digits & weight >> 1; /* weights are 0, 1 or 2 then */
 		OPAQUE_VALUE(doubled);
-		s->failed |= doubled & (9 - v) >> 63;
-		product -= 9 & -(doubled & (9 - product) >> 63);
+		s->failed |= doubled & below(9, v);
+		product -= 9 & -(doubled & below(9, product));
 		s->sum += product;
 	}
 	BARRIER();
@@ -291,7 +291,7 @@ int check(struct __sk_buff *skb)
 		struct dlp_shape *shape;
 		struct dlp_rule *rule;
 		u64 hit;
-		u32 number, n;
+		u32 number, shadow, n;
 
 		OPAQUE_VALUE(i);
 		BARRIER();
@@ -331,13 +331,29 @@ int check(struct __sk_buff *skb)
 		rule = rules.lookup(&s->rule_key);
 		if (!rule)
 			continue;
+		shadow = rule->flags & DLP_RULE_SHADOW;
 		if (shape->trigger) {
-			if (rule->action == DLP_HOLD)
+			if (rule->action == DLP_HOLD && !shadow)
 				request_hold(s, number);
 			continue;
 		}
 		if (signature->prefilter) {
-			call_inspector(s, rule->action, number);
+			count_prefilter(s, number);
+			if (!shadow)
+				call_inspector(s, rule->action, number);
+			continue;
+		}
+		if (shadow) {
+			tally(s, DLP_R_SHADOW_MATCH, 1, 0);
+			if (s->shadow_judged >= SHADOW_SHARE) {
+				count_match(s, number, 0);
+				continue;
+			}
+			s->shadow_judged++;
+			s->shadows++;
+			n = s->found;
+			s->found_list[n & (FOUND - 1)] = hit | 1ULL << 62;
+			s->found = n + 1;
 			continue;
 		}
 		/* The byte behind it is not known yet: it may be no match at all. */
@@ -349,6 +365,7 @@ int check(struct __sk_buff *skb)
 		tally(s, DLP_R_MATCH, 1, 0);
 		if (s->judged >= EVENT_SHARE && rule->action < DLP_HOLD && rule->threshold < 2) {
 			tally(s, DLP_R_SATURATED, 1, 0);
+			count_match(s, number, 0);
 			if (rule->action == DLP_MIRROR)
 				s->mirror = 1;
 			continue;

@@ -189,13 +189,15 @@ class Rule:
     Attributes:
         signatures: globs over ids; empty for all that `select` names.
         select: None for all that `signatures` names; with both, a signature must fit both.
-        threshold: distinct values in a flow, 1 is at once; None: as each signature says.
+        threshold: distinct values, 1 is at once; None: as each signature says.
+        window_s: they are counted in a workload in so many seconds; 0: in a flow.
     """
 
     signatures: tuple[str, ...] = ()
     select: Selection | None = None
     action: Action
     threshold: int | None = None
+    window_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,15 +45,7 @@ def prepare(path: Path, netns: Iterable[str] = (), *, cache: Path | None = None)
 def matcher_rules(image: KernelImage) -> list[Rule]:
     """What the matcher process looks for: the signatures that the kernel cannot decide."""
     return [
-        Rule(
-            index=index,
-            id=one.id,
-            regex=one.regex,
-            validator=one.validator,
-            normalise=one.normalise,
-            mask_head=one.mask_head,
-            mask_tail=one.mask_tail,
-        )
+        Rule.of(index, one)
         for index, one in enumerate(image.signatures)
         if one.decided is DecidedBy.INSPECTOR
     ]

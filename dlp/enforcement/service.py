@@ -102,7 +102,11 @@ class GatewayService:
         past = release_names.read()
         self._release = max([datapath.settings.release, *(names.number for names in past)])
         self._translator = Translator(
-            self._controller.name_of, self._controller.cgroup_path, past, datapath.distinct
+            self._controller.name_of,
+            self._controller.cgroup_path,
+            past,
+            datapath.distinct,
+            datapath.note_in_window,
         )
         self._words = Words(datapath)
         self._quarantine = Quarantine(loaded.config.state_dir)

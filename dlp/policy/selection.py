@@ -76,7 +76,10 @@ class PolicySet:
 
     def holds(self, policy_index: int) -> bool:
         """Whether a policy holds some signature."""
-        return any(row.action is Action.HOLD for row in self._rules[policy_index].values())
+        return any(
+            row.action is Action.HOLD and not row.shadow
+            for row in self._rules[policy_index].values()
+        )
 
     def holds_for(self, netns: str) -> bool:
         """Whether sockets of a namespace can have a policy that holds some signature."""
@@ -218,7 +221,7 @@ def _rows(policy: Policy, subjects: Sequence[Subject]) -> dict[int, RuleRow]:
 def _row(rule: Rule, number: int, subject: Subject) -> RuleRow:
     if rule.threshold is None and subject.threshold > 1:
         return RuleRow(rule.action, number, subject.threshold, alone=subject.id)
-    return RuleRow(rule.action, number, rule.threshold or 1)
+    return RuleRow(rule.action, number, rule.threshold or 1, window_s=rule.window_s)
 
 
 def held_signatures(config: Config, subjects: Sequence[Subject]) -> frozenset[str]:

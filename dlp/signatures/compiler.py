@@ -36,6 +36,7 @@ from dlp.signatures.image import (
     Step,
 )
 from dlp.signatures.image import SUMS as SUM_ROWS
+from dlp.signatures.keywords import keyword_table
 from dlp.signatures.lane import LanePlan
 from dlp.signatures.pack import Pack
 from dlp.signatures.placement import CROWDED, Candidate, Judged, judge, prefilter
@@ -141,6 +142,7 @@ def _assemble(
         if one.signature.id in held:
             finished[number] = _triggered(one, finished[number], number, shapes, classes, table)
     _summed(finished)
+    asked = [signature.near for signature in finished if signature.near is not None]
     image = KernelImage(
         version="",
         stride=stride,
@@ -150,6 +152,7 @@ def _assemble(
         bloom=table.bloom(),
         anchors=table.frozen(),
         lane=_lane(plans),
+        keywords=keyword_table(asked),
     )
     return replace(image, version=_version(image))
 
@@ -276,6 +279,7 @@ def _signature(one: Judged, own: range, shapes: Sequence[Shape]) -> ImageSignatu
         decided=DecidedBy.INSPECTOR if one.why else DecidedBy.KERNEL,
         why=one.why or _EXACT,
         check=one.check,
+        proximity=source.proximity,
         sums=SUMS.get(source.validator, ()) if one.check is Check.WEIGHTED else (),
         normalise=source.normalise,
         mask_head=source.mask_head,
@@ -342,3 +346,4 @@ def _parts(image: KernelImage) -> Iterator[object]:
     yield image.bloom
     yield from image.anchors.items()
     yield image.lane
+    yield image.keywords

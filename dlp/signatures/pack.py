@@ -26,6 +26,7 @@ from dlp.errors import PackError, Place
 from dlp.resources import signatures_dir
 from dlp.signatures import document
 from dlp.signatures.document import Document, Key
+from dlp.signatures.proximity import Proximity
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 CONFIDENCES: Final = ("low", "medium", "high")
@@ -90,24 +91,6 @@ class _Pack(_Model):
     version: Annotated[int, Field(ge=1)]
     description: Text
     signatures: list[_Signature] = Field(min_length=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Proximity:
-    """Words one of which must stand near a value.
-
-    A keyword is compared in lower case (ASCII) and stands alone: no letter or digit right
-    before or behind it.
-
-    Attributes:
-        keywords: in lower case, no two alike.
-        distance: most bytes between keyword and value.
-        side: where the keyword stands: `before` the value, `after` it, or `either`.
-    """
-
-    keywords: tuple[bytes, ...]
-    distance: int
-    side: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

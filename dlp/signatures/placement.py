@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlp.errors import PackError
-from dlp.signatures import anchors, byteset, confidence, lane, lowering, reduction, regex
+from dlp.signatures import anchors, byteset, confidence, keywords, lane, lowering, reduction, regex
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import ANCHORS_PER_GRAM, Check
@@ -57,6 +57,9 @@ def judge(signature: Signature, stride: int) -> Judged:
         confidence.claimed(signature)
         lowered = lowering.lower(regex.parse(signature.regex), checked=checked)
         why = lowered.why or uncomputed(check, lowered.forms)
+        if signature.proximity is not None:
+            span = max(lowering.span(form.runs) for form in lowered.forms)
+            why = why or keywords.undecided(signature.proximity, span)
         if signature.validator and not checked:
             why = why or f"the kernel does not compute {signature.validator}"
         return _placed(signature, lowered.forms, check, why, stride)

@@ -71,7 +71,7 @@ policies:
     exceptions: [{digest: "DIGEST", until: 2027-01-01, reason: "test card"}]
     rules:
       - {signatures: ["pci.*"], action: drop}
-      - {signatures: secrets.*, action: mirror, threshold: {count: 2}}
+      - {signatures: secrets.*, action: mirror, threshold: {count: 2, window: 5m}}
       - {signatures: pii.*, action: hold}
   - {name: rest, rules: []}
 """.replace("DIGEST", "0aF" * 21 + "0")
@@ -116,7 +116,7 @@ def test_every_key(policy_file, tmp_path: Path):
         ),
         rules=(
             Rule(signatures=("pci.*",), action=Action.DROP),
-            Rule(signatures=("secrets.*",), action=Action.MIRROR, threshold=2),
+            Rule(signatures=("secrets.*",), action=Action.MIRROR, threshold=2, window_s=300),
             Rule(signatures=("pii.*",), action=Action.HOLD),
         ),
     )

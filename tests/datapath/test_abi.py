@@ -35,6 +35,7 @@ ENUMS = {
     "dlp_flow_state": ("DLP_FLOW_", (abi.FlowState,)),
     "dlp_flow_flag": ("DLP_F_", (abi.FlowFlag,)),
     "dlp_event_flag": ("DLP_EF_", (abi.EventFlag,)),
+    "dlp_rule_flag": ("DLP_RULE_", (abi.RuleFlag,)),
     "dlp_device": ("DLP_D_", (abi.DeviceFlag,)),
     "dlp_guard_flag": ("DLP_G_", (abi.GuardFlag,)),
     "dlp_slot": ("SLOT_", (abi.Slot,)),

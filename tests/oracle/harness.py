@@ -34,11 +34,12 @@ from tests.oracle.model import Place
 from tests.oracle.packs import Packs
 from tests.oracle.wire import Wire
 
-BUILT_IN = ("pci", "pii", "secrets")
+# The built-in packs, and one whose signatures ask for keywords.
+BUILT_IN = ("pci", "pii", "secrets", str(Path(__file__).with_name("keyword.yaml")))
 NETNS = 0x0DDB_A115
 SLOT = NETNS % abi.WORKLOADS
 HMAC_KEY = b"oracle"
-NEVER = 0xFFFF  # distinct values: more than any case has
+NEVER = 0xFF  # distinct values: more than any case has
 _TIME = abi.EventStruct.time_ns
 _PAYLOAD_TIME = abi.PayloadStruct.time_ns
 

@@ -3,8 +3,9 @@
 It knows regular expressions and checksums, and nothing of shapes, q-grams, tails or chunks.
 
 A signature matches at a start with the first segment whose end, taken as the end of the text,
-lets `regex.match(stream so far, start)` succeed on a value that passes the checksum. The kernel
-must report it in exactly that segment and never again. A datagram stands alone.
+lets `regex.match(stream so far, start)` succeed on a value that passes the checksum and has a
+keyword before it, where the signature asks for one. The kernel must report it in exactly that
+segment and never again. A datagram stands alone.
 
 One thing is left to the kernel: where a number passes its checksum at the end of one segment and,
 grown by the next, passes it again, it may be reported a second time, as the longer number it is.
@@ -30,6 +31,30 @@ KEPT = 128  # bytes of a stream that the kernel keeps
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """A keyword in any case, at most `distance` bytes before the value, which stands alone."""
+
+    keywords: tuple[bytes, ...]
+    distance: int
+
+    def holds(self, text: bytes, start: int) -> bool:
+        """Whether one stands before text[start]; nothing stands before the text."""
+        lower = text.lower()
+        for word in self.keywords:
+            for gap in range(self.distance + 1):
+                end = start - gap
+                first = end - len(word)
+                if (
+                    first >= 0
+                    and lower[first:end] == word.lower()
+                    and not text[end : end + 1].isalnum()
+                    and not text[max(0, first - 1) : first].isalnum()
+                ):
+                    return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A signature as the model sees it. `exact`: the kernel decides it alone."""
 
@@ -38,6 +63,7 @@ class Rule:
     check: Check
     exact: bool = True
     normalise: bool = False  # values are equal by their letters and digits, whatever the case
+    near: Near | None = None
 
     @property
     def checked(self) -> bool:
@@ -95,7 +121,11 @@ def matches(rule: Rule, text: bytes, low: int, high: int) -> Iterator[tuple[int,
     search = rule.regex.search
     while found := search(text, low, high):
         start, end = found.span()
-        if end > start and rule.check(text[start:end]):
+        if (
+            end > start
+            and rule.check(text[start:end])
+            and (rule.near is None or rule.near.holds(text, start))
+        ):
             yield start, end - start
         low = start + 1
 
@@ -185,6 +215,8 @@ def naive(rules: Sequence[Rule], data: bytes, cuts: Sequence[int]) -> list[dict[
                 place = Place(number, start)
                 found = rule.regex.match(text, start)
                 if found is None or place in seen or not rule.check(found.group()):
+                    continue
+                if rule.near is not None and not rule.near.holds(text, start):
                     continue
                 seen.add(place)
                 lengths[place] = len(found.group())

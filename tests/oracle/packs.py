@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.oracle.checks import CHECKS
-from tests.oracle.model import Rule
+from tests.oracle.model import Near, Rule
 
 PACKS = Path(__file__).resolve().parents[2] / "signatures"
 
@@ -29,7 +30,7 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
     `inspected`: ids that the kernel only prefilters, as `dlp signatures explain` says; the model
     asks no more of it there.
     """
-    files = sorted(PACKS.glob("*.yaml")) if names is None else [PACKS / f"{n}.yaml" for n in names]
+    files = sorted(PACKS.glob("*.yaml")) if names is None else [file_of(n) for n in names]
     rules: list[Rule] = []
     samples: dict[str, tuple[bytes, ...]] = {}
     for file in files:
@@ -43,10 +44,24 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
                     check=CHECKS[validator],
                     exact=name not in inspected,
                     normalise=bool(entry.get("normalise", validator)),
+                    near=_near(entry.get("proximity")),
                 )
             )
             samples[name] = tuple(sample.encode() for sample in entry["must_match"])
     return Packs(tuple(rules), samples)
+
+
+def file_of(name: str) -> Path:
+    """A built-in pack, or one of the oracle's own, by its path."""
+    return Path(name) if name.endswith(".yaml") else PACKS / f"{name}.yaml"
+
+
+def _near(entry: dict[str, Any] | None) -> Near | None:
+    """What stands behind a value, or on either side, the kernel does not decide."""
+    if entry is None or entry.get("side", "before") != "before":
+        return None
+    words = tuple(word.encode() for word in entry["keywords"])
+    return Near(words, entry.get("distance", 40))
 
 
 def _regex(entry: dict[str, object]) -> re.Pattern[bytes]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dlp.errors import Place
 from dlp.signatures.pack import Pack, Signature
+from dlp.signatures.proximity import Proximity
 
 FILE = Path("made.yaml")
 
@@ -17,6 +18,7 @@ def signature(
     validator: str = "",
     must_match: tuple[bytes, ...] = (),
     must_not_match: tuple[bytes, ...] = (),
+    proximity: Proximity | None = None,
 ) -> Signature:
     """A signature with this expression."""
     return Signature(
@@ -33,6 +35,7 @@ def signature(
         controls=(),
         must_match=must_match,
         must_not_match=must_not_match,
+        proximity=proximity,
         place=Place(FILE, 7, "signatures[0]"),
         lines=(("regex", 9), ("must_match[0]", 11), ("must_not_match[0]", 13)),
     )

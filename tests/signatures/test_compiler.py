@@ -149,7 +149,11 @@ def test_image_is_free_of_samples(image, packs):
 def test_sums_overflow(monkeypatch):
     """More different weighted sums than the kernel has rows for are refused; equal ones share."""
     sums = {
-        f"s{n}": (Weighted(weights=(1, 2, n + 3), modulus=10, check=2, expected=tuple(range(10))),)
+        f"s{n}": (
+            Weighted(
+                weights=(1, n // 100, n % 100), modulus=10, check=2, expected=tuple(range(10))
+            ),
+        )
         for n in range(limits.SUMS + 1)
     }
     monkeypatch.setattr(validators, "SUMS", sums)

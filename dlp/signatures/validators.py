@@ -8,28 +8,32 @@ all others are decided by the inspector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from dlp.signatures import rules, vat
 from dlp.signatures.image import Check
+from dlp.signatures.rules import alphanumeric, digits
+from dlp.signatures.sums import SUMS
 from dlp.signatures.weighted import Weighted, numbers
+
+__all__ = [
+    "SUMS",
+    "VALIDATORS",
+    "Validator",
+    "alphanumeric",
+    "digits",
+    "dihedral",
+    "kernel_check",
+    "verhoeff_place",
+]
 
 Validator = Callable[[bytes], bool]
 
 SHORTEST_IBAN: Final = 15
 LONGEST_IBAN: Final = 34
 _DNI_LETTERS: Final = b"TRWAGMYFPDXBNJZSQVHLCKE"
-
-
-def digits(value: bytes) -> list[int]:
-    """The decimal digits of a value."""
-    return [byte - 0x30 for byte in value if 0x30 <= byte <= 0x39]  # noqa: PLR2004 - ASCII
-
-
-def alphanumeric(value: bytes) -> bytes:
-    """Letters and digits of a value, letters in upper case."""
-    return bytes(byte for byte in value if chr(byte).isascii() and chr(byte).isalnum()).upper()
 
 
 def luhn(value: bytes) -> bool:
@@ -135,21 +139,6 @@ def verhoeff(value: bytes) -> bool:
     return bool(given) and product == 0
 
 
-# Validators that are weighted sums; all of a name's sums must hold. GUS, PESEL: weights 1, 3, 7, 9.
-SUMS: Final[Mapping[str, tuple[Weighted, ...]]] = MappingProxyType(
-    {
-        "pl_pesel": (
-            Weighted(
-                weights=(1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 0),
-                modulus=10,
-                check=10,
-                expected=tuple(-rest % 10 for rest in range(10)),
-            ),
-        ),
-    }
-)
-
-
 def _summed(sums: tuple[Weighted, ...]) -> Validator:
     return lambda value: all(each.holds(numbers(value)) for each in sums)
 
@@ -164,6 +153,28 @@ VALIDATORS: Final = MappingProxyType[str, Validator](
         "es_dni": es_dni,
         "fr_nir": fr_nir,
         "verhoeff": verhoeff,
+        "track": rules.track,
+        "mod_11_10": rules.mod_11_10,
+        "de_rvnr": rules.de_rvnr,
+        "de_kvnr": rules.de_kvnr,
+        "es_cif": rules.es_cif,
+        "es_nuss": rules.es_nuss,
+        "it_codice_fiscale": rules.it_codice_fiscale,
+        "fr_spi": rules.fr_spi,
+        "pt_cc": rules.pt_cc,
+        "kr_brn": rules.kr_brn,
+        "in_gstin": rules.in_gstin,
+        "nz_ird": rules.nz_ird,
+        "nz_nhi": rules.nz_nhi,
+        "br_cnh": rules.br_cnh,
+        "br_titulo": rules.br_titulo,
+        "mx_curp": rules.mx_curp,
+        "tr_vkn": rules.tr_vkn,
+        "cl_rut": rules.cl_rut,
+        "baltic": rules.baltic,
+        "bic": rules.bic,
+        "iban_word": rules.iban_word,
+        "eu_vat": vat.eu_vat,
         **{name: _summed(sums) for name, sums in SUMS.items()},
     }
 )

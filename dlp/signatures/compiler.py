@@ -38,7 +38,7 @@ from dlp.signatures.image import (
 from dlp.signatures.image import SUMS as SUM_ROWS
 from dlp.signatures.keywords import keyword_table
 from dlp.signatures.lane import LanePlan
-from dlp.signatures.pack import Pack
+from dlp.signatures.pack import SEVERITIES, Pack
 from dlp.signatures.placement import CROWDED, Candidate, Judged, judge, prefilter
 from dlp.signatures.validators import SUMS
 
@@ -138,7 +138,8 @@ def _assemble(
                     remedy=error.remedy,
                 ) from error
         finished.append(_signature(judged[number], range(first, len(shapes)), shapes))
-    for number, one in enumerate(judged):
+    for number in sorted(range(len(judged)), key=lambda number: _turn(judged[number])):
+        one = judged[number]
         if one.signature.id in held:
             finished[number] = _triggered(one, finished[number], number, shapes, classes, table)
     _summed(finished)
@@ -188,6 +189,11 @@ def _too_many(packs: Sequence[Pack], count: int) -> PackError:
         f"{count} signatures of the {SIGNATURES} there is room for; most are in {told}",
         remedy="drop one of these packs, or split the set over hosts by what each sends",
     )
+
+
+def _turn(one: Judged) -> tuple[int, int]:
+    """Whose triggers come first, as room is short: the gravest, then those of few shapes."""
+    return (-SEVERITIES.index(one.signature.severity), len(one.candidates))
 
 
 def _summed(signatures: Sequence[ImageSignature]) -> None:

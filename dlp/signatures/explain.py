@@ -18,7 +18,8 @@ from dlp.signatures.confidence import Confidence, assess
 from dlp.signatures.frequency import Corpus
 from dlp.signatures.image import Check, KernelImage, Shape, Step
 from dlp.signatures.literal import GAP
-from dlp.signatures.pack import Pack, Proximity
+from dlp.signatures.pack import Pack
+from dlp.signatures.proximity import Proximity
 
 _FOLDED: Final = byteset.FOLD
 _KINDS: Final = 15 * 2 * 10  # lengths, separator or not, first digits

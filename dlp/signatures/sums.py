@@ -263,6 +263,9 @@ _ALONE: Final[dict[str, tuple[Weighted, ...]]] = {
 # Behind a word of so many letters.
 _WORDED: Final[dict[str, tuple[int, tuple[Weighted, ...]]]] = {
     "uatp": (4, (luhn(15),)),
+    "uzcard": (6, (luhn(16),)),
+    "humo": (4, (luhn(16),)),
+    "imei": (4, (luhn(15),)),
     "npi": (3, (_NPI,)),
     "dea": (3, (_DEA,)),
     "uk_utr": (3, (_UK_UTR,)),

@@ -17,7 +17,7 @@ def test_digit_lane(image, packs):
 
     assert shape.lane
     assert '"3" [47] [0-9]{2}' in shape.steps
-    assert shape.before == "[^0-9] or none"
+    assert shape.before == "[^.0-9] or none"
     assert "computed in the kernel as LUHN" in str(found)
 
 

@@ -13,7 +13,10 @@ from types import MappingProxyType
 from typing import Final
 
 from dlp.signatures import rules, vat
+from dlp.signatures.base58 import base58check, base58check_ripple
+from dlp.signatures.bech32 import bech32
 from dlp.signatures.image import Check
+from dlp.signatures.mnemonic import bip39
 from dlp.signatures.rules import alphanumeric, digits
 from dlp.signatures.sums import SUMS
 from dlp.signatures.weighted import Weighted, numbers
@@ -176,6 +179,10 @@ VALIDATORS: Final = MappingProxyType[str, Validator](
         "iban_word": rules.iban_word,
         "eu_vat": vat.eu_vat,
         **{name: _summed(sums) for name, sums in SUMS.items()},
+        "base58check": base58check,
+        "base58check_ripple": base58check_ripple,
+        "bech32": bech32,
+        "bip39": bip39,
     }
 )
 

@@ -52,7 +52,21 @@ def test_published_number(name):
 
 def test_every_function_is_tried():
     """Each function is compared with an oracle, has an example, or a test of its own."""
-    own = {"iban_word", "eu_vat", "luhn", "iban", "us_ssn", "nhs", "de_tax", "es_dni", "fr_nir"}
+    own = {
+        "base58check",
+        "base58check_ripple",
+        "bech32",
+        "bip39",
+        "iban_word",
+        "eu_vat",
+        "luhn",
+        "iban",
+        "us_ssn",
+        "nhs",
+        "de_tax",
+        "es_dni",
+        "fr_nir",
+    }
 
     assert set(VALIDATORS) - set(SUMS) <= {one.validator for one in ORACLES} | set(PUBLISHED) | own
 

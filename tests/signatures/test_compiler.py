@@ -146,7 +146,9 @@ def test_image_is_free_of_samples(image, packs):
     for each in packs:
         for one in each.signatures:
             assert all(
-                repr(sample)[2:-1] not in text for sample in one.must_match if len(sample) > 40
+                repr(sample)[2:-1] not in text
+                for sample in one.must_match
+                if len(sample) > 40 and sample.decode() not in one.regex
             )
 
 

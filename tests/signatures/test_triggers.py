@@ -17,8 +17,6 @@ from dlp.signatures.samples import finds
 from tests.signatures import shape_model
 from tests.signatures.making import pack, regex_pack, signature
 
-# Numbers and what begins as ordinary words do have no front of their own.
-
 
 def every(packs):
     return [one for each in packs for one in each.signatures]

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from dlp.errors import PackError
 from dlp.model import DecidedBy
 from dlp.signatures import image as limits
-from dlp.signatures import triggers
+from dlp.signatures import model, triggers
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import KernelImage
 from dlp.signatures.samples import finds
-from tests.signatures import shape_model
 from tests.signatures.making import pack, regex_pack, signature
 
 
@@ -101,7 +100,7 @@ def test_every_sample_cut_anywhere(packs, held):
                 least = start + known[source.id]
                 for phase in range(held.stride):
                     for cut in {least, least + 1, end} & set(range(least, end + 1)):
-                        begun = shape_model.triggered(held, sample[:cut], phase).get(source.id, {})
+                        begun = model.triggered(held, sample[:cut], phase).get(source.id, {})
                         assert begun.get(start, 1 << 20) <= least
                         seen.add(source.id)
     assert known.keys() == seen
@@ -238,8 +237,8 @@ def test_random_expressions(regex, texts, phase):
         data = "".join(words).encode()
         for start, end in finds(one.regex, "", data):
             seen = data[: min(end, start + compiled.leaves + 1)]
-            begun = shape_model.triggered(image, seen, phase).get(one.id, {}).keys()
-            assert start in begun | shape_model.found(image, seen, phase).get(one.id, set())
+            begun = model.triggered(image, seen, phase).get(one.id, {}).keys()
+            assert start in begun | model.found(image, seen, phase).get(one.id, set())
 
 
 def test_the_model_sees_a_lost_trigger(held):
@@ -248,6 +247,6 @@ def test_the_model_sees_a_lost_trigger(held):
     broken = replace(held, shapes=shapes)
     front = b"x ghp_A"
 
-    assert {2} == shape_model.triggered(held, front)["secrets.github.personal-token"].keys()
-    assert "secrets.github.personal-token" not in shape_model.triggered(broken, front)
+    assert {2} == model.triggered(held, front)["secrets.github.personal-token"].keys()
+    assert "secrets.github.personal-token" not in model.triggered(broken, front)
     assert isinstance(broken, KernelImage)

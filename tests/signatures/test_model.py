@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
+from dlp.signatures import model
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.finding import finds
 from dlp.signatures.image import ImageSignature, KernelImage
 from dlp.signatures.pack import Pack, Signature
-from tests.signatures import shape_model
 from tests.signatures.making import regex_pack
 
 _BYTES = [bytes([byte]) for byte in b' -07A a_.="/19\0\xff']
@@ -28,7 +28,7 @@ def disagreements(
     image: KernelImage, signatures: list[Signature], data: bytes, phase: int
 ) -> list[str]:
     """Ids for which image and `re` differ; a prefilter may find more, and starts inside."""
-    found = shape_model.found(image, data, phase)
+    found = model.found(image, data, phase)
     return [
         source.id
         for source, compiled in zip(signatures, image.signatures, strict=True)
@@ -103,7 +103,7 @@ def test_samples_at_every_phase(packs, image):
         phases = (*range(8), 45, 47) if in_lane else range(image.stride)
         for sample in (*own.must_match, *own.must_not_match):
             for phase in phases:
-                found = shape_model.found(image, sample, phase)
+                found = model.found(image, sample, phase)
                 for id_ in {own.id, *found}:
                     hits = found.get(id_, set())
                     assert agrees(sources[id_], compiled[id_], sample, hits), id_
@@ -218,5 +218,37 @@ def test_the_model_sees_a_broken_lane(packs, image, name):
     table = getattr(image.lane, name)
     broken = replace(image, lane=replace(image.lane, **{name: (0,) * len(table)}))
 
-    assert {0} == shape_model.found(image, sample)["pci.card.visa"]
-    assert {} == shape_model.found(broken, sample)
+    assert {0} == model.found(image, sample)["pci.card.visa"]
+    assert {} == model.found(broken, sample)
+
+
+@pytest.mark.parametrize("text", [b"number 4111 1111 1111 1111.", b"4111111111111111"])
+def test_stream_at_every_cut(image, text):
+    """A card is found in its stream wherever that is cut, down to single bytes."""
+    number = next(i for i, one in enumerate(image.signatures) if one.id == "pci.card.visa")
+    runner = model.Model(image, only=[number])
+    start = text.index(b"4")
+    cuts = [[text[:at], text[at:]] for at in range(len(text) + 1)]
+
+    for segments in (*cuts, [text[at : at + 1] for at in range(len(text))]):
+        assert start in {hit.start for hit in runner.stream(segments)}, segments
+
+
+def test_open_end_is_decided_by_the_next_byte(image):
+    """A digit behind what looks like a card, in the next segment, says that there is none."""
+    runner = model.Model(image)
+
+    assert [] == list(runner.stream([b"no 4111111111111111", b"5"]))
+    assert [True] == [hit.open for hit in runner.stream([b"is 4111111111111111", b"."])]
+
+
+def test_counts(image):
+    """What a scan cost is counted by signature: candidates, and what became of them."""
+    counts = model.Counts()
+    hits = list(model.Model(image, counts=counts).stream([b"a 4111 1111 1111 1111, a 4111 1111 "]))
+    visa = image.shapes[hits[0].shape].signature
+
+    assert 1 == counts.confirmed[visa]
+    assert counts.candidates[visa] >= 1
+    assert counts.groups >= 4
+    assert 35 == counts.bytes

@@ -32,9 +32,7 @@ _FOLD: Final = bytes(byte | 0x20 for byte in range(256))
 _SEPARATORS: Final = b" -./"
 _GROUP: Final = re.compile(rb"(?<![0-9])[0-9]+")
 # Digits and single separators, STRETCH of them, from each place where they begin.
-_STRETCHES: Final = re.compile(
-    rb"(?=(?:[0-9]|(?<=[0-9])[ ./-]|[ ./-](?=[0-9])){%d})" % STRETCH
-)
+_STRETCHES: Final = re.compile(rb"(?=(?:[0-9]|(?<=[0-9])[ ./-]|[ ./-](?=[0-9])){%d})" % STRETCH)
 
 
 class Hit(NamedTuple):
@@ -56,6 +54,7 @@ class Counts:
         groups: digit groups looked at.
         candidates: shapes run, by signature; confirmed: those that fitted, checksum and all.
         failed: shapes that fitted and whose checksum did not hold, by signature.
+        work: bytes that shapes of a signature looked at, and one for each candidate.
     """
 
     bytes: int = 0
@@ -64,6 +63,7 @@ class Counts:
     candidates: Counter[int] = field(default_factory=Counter)
     confirmed: Counter[int] = field(default_factory=Counter)
     failed: Counter[int] = field(default_factory=Counter)
+    work: Counter[int] = field(default_factory=Counter)
 
 
 class Model:
@@ -128,9 +128,11 @@ class Model:
         found = dict.fromkeys(self._gram_candidates(buffer, first))
         found.update(dict.fromkeys(self._digit_candidates(buffer, flags, first)))
         for shape, start in found:
+            hit, looked = self._fit(shape, buffer, start, behind) if start > 0 else (None, 0)
             if self.counts is not None:
                 self.counts.candidates[self.image.shapes[shape].signature] += 1
-            if start > 0 and (hit := self._fit(shape, buffer, start, behind)) is not None:
+                self.counts.work[self.image.shapes[shape].signature] += 1 + looked
+            if hit is not None:
                 yield hit
 
     def _holds(self, buffer: bytes, hit: Hit) -> bool:
@@ -197,18 +199,22 @@ class Model:
                 if shape in self.wanted:
                     yield shape, start - self.image.shapes[shape].lane_offset
 
-    def _fit(self, index: int, buffer: bytes, start: int, behind: int) -> Hit | None:
-        """The hit of a shape at `start`; `behind` stands behind the buffer's last byte."""
+    def _fit(self, index: int, buffer: bytes, start: int, behind: int) -> tuple[Hit | None, int]:
+        """The hit of a shape at `start`, and how many bytes were looked at to tell.
+
+        `behind` stands behind the buffer's last byte.
+        """
         shape, classes = self.image.shapes[index], self.image.classes
         at = start + shape.literal_offset
         literal = buffer[at : at + len(shape.literal)]
         if len(literal) < len(shape.literal):
-            return None
-        for byte, fold, wanted in zip(literal, shape.fold, shape.literal, strict=True):
-            if byte | fold != wanted:
-                return None
+            return None, len(literal)
+        for number, byte in enumerate(literal, 1):
+            if byte | shape.fold[number - 1] != shape.literal[number - 1]:
+                return None, number
+        looked = len(literal)
         if shape.left and buffer[start - 1] not in classes[shape.left]:
-            return None
+            return None, looked
         place = start
         for step in shape.steps:
             members = classes[step.cls]
@@ -217,13 +223,14 @@ class Model:
             while stop < most and buffer[stop] in members:
                 stop += 1
             if stop - place < step.min:
-                return None
+                return None, looked + stop - start
             place = stop
+        looked += place - start
         ends = place == len(buffer)
         following = behind if ends else buffer[place]
         if shape.right and following not in classes[shape.right]:
-            return None
-        return Hit(index, start, place, ends and shape.right != 0)
+            return None, looked
+        return Hit(index, start, place, ends and shape.right != 0), looked
 
 
 def found(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, set[int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dlp.cli import trial
+from dlp.cli import exchange, trial
 from dlp.cli.output import Json, examples, print_json, print_table
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
     )(explain)
     group.command("check", epilog=examples("dlp signatures check ./my-pack.yaml"))(check)
     group.command("test", epilog=examples(*trial.EXAMPLES))(trial.try_)
+    exchange.register(group)
     app.add_typer(group)
 
 

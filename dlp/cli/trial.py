@@ -180,7 +180,16 @@ def _profile(
         print_json(profile)
         return
     print_table(
-        ("signature", "decided", "candidates", "per MB", "matched", "check failed", "work", "share"),
+        (
+            "signature",
+            "decided",
+            "candidates",
+            "per MB",
+            "matched",
+            "check failed",
+            "work",
+            "share",
+        ),
         [
             (
                 one.signature,

@@ -7,7 +7,6 @@ from typing import Final
 from dlp.signatures.importers.tree import (
     Atom,
     Branch,
-    Concat,
     Group,
     Look,
     Mark,

@@ -54,7 +54,9 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"  # noqa: PLR2004
+    if number < 0x10000:  # noqa: PLR2004 - of four digits
+        return f"\\u{number:04x}"
+    return f"\\U{number:08x}"
 
 
 def _signature(one: Signature) -> Iterator[str]:

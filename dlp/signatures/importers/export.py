@@ -15,7 +15,7 @@ from dlp.errors import PackError
 from dlp.signatures import byteset
 from dlp.signatures.importers import notation, syntax, tree
 from dlp.signatures.importers.rewrite import class_text
-from dlp.signatures.importers.tree import Atom, Branch, Concat, Group, Look, Mark, Node
+from dlp.signatures.importers.tree import Atom, Branch, Concat, Group, Look, Mark, Node, atom
 from dlp.signatures.pack import Pack, Signature
 
 
@@ -154,7 +154,7 @@ def _consumed(look: Node) -> Node:
     if inner.accepts < 1 << 128:
         text = class_text(inner.accepts).replace("[", "[^", 1)
     edge = Mark("end" if look.ahead else "begin")
-    return Group(Branch((Atom(text, other), edge)) if other else edge)
+    return Group(Branch((atom(text, other), edge)) if other else edge)
 
 
 def _everything(node: Node) -> list[Node]:

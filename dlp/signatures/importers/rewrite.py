@@ -24,6 +24,7 @@ from dlp.signatures.importers.tree import (
     Mark,
     Node,
     Repeat,
+    atom,
 )
 
 _OUTSIDE: Final = "asks for the beginning or end of the text within the expression"
@@ -80,13 +81,16 @@ def _choices(node: Node) -> list[Node]:
 
 def _sequence(node: Node, notes: dict[str, None]) -> Node:
     nodes = [part for part in _flat(node) if not (isinstance(part, Concat) and not part.nodes)]
-    while nodes and tree.nullable(nodes[0]) and not isinstance(nodes[0], Mark | Look):
-        if tree.captures(nodes[0]):
+    while nodes and not isinstance(nodes[0], Mark | Look):
+        if (left := _boundary(nodes[0], ahead=False, notes=notes)) is not None:
+            nodes[0] = left
+            break
+        if not tree.nullable(nodes[0]) or tree.captures(nodes[0]):
             break
         nodes.pop(0)
         notes["what may stand in front of a match is left out"] = None
-    if nodes and (left := _boundary(nodes[0], ahead=False, notes=notes)) is not None:
-        nodes[0] = left
+    if nodes and nodes[0] == Mark("begin"):
+        nodes[0] = _boundary(nodes[0], ahead=False, notes=notes) or nodes[0]
     if len(nodes) > 1 and (right := _boundary(nodes[-1], ahead=True, notes=notes)) is not None:
         nodes[-1] = right
     return _lines(Concat(tuple(one for one in nodes if one != Concat(()))))
@@ -133,14 +137,18 @@ def _boundary(node: Node, *, ahead: bool, notes: dict[str, None]) -> Node | None
         notes["of what ends a match only the byte next to it is asked for"] = None
     # NUL is let in: the kernel reads the end of the data as NUL, and cannot tell the two apart.
     mask |= byteset.NUL
-    return Look(ahead, negative=True, node=Atom(class_text(byteset.ALL ^ mask), 0))
+    return Look(ahead, negative=True, node=atom(class_text(byteset.ALL ^ mask), byteset.ALL ^ mask))
 
 
 def _lines(node: Node) -> Node:
     """Beginnings and ends of lines as looks at the line feed next to them."""
     match node:
         case Mark(kind="line-begin" | "line-end"):
-            return Look(node.kind == "line-end", negative=True, node=Atom(r"[^\n]", 0))
+            return Look(
+                node.kind == "line-end",
+                negative=True,
+                node=atom(r"[^\n]", byteset.NEWLINE, negated=True),
+            )
         case Repeat():
             return Repeat(_lines(node.node), node.text, node.min, node.max)
         case Group():

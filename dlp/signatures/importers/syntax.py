@@ -11,7 +11,6 @@ from typing import Final
 from dlp.errors import PackError
 from dlp.signatures import byteset
 from dlp.signatures.importers.tree import (
-    Atom,
     Branch,
     Concat,
     Group,
@@ -19,6 +18,7 @@ from dlp.signatures.importers.tree import (
     Mark,
     Node,
     Repeat,
+    atom,
 )
 
 UNBOUNDED: Final = 1 << 20
@@ -103,7 +103,7 @@ class _Reader:
         elif self.peek(2) == r"\Q":
             node = self.quoted(flags)
         else:
-            node = self.atom(flags)
+            node = self.single(flags)
         return (None if node is None else self.repeated(node)), flags
 
     def group(self, flags: frozenset[str]) -> tuple[Node | None, frozenset[str]]:
@@ -183,12 +183,12 @@ class _Reader:
         self.at += len(text) + (2 if end >= 0 else 0)
         return _concat([_character(character, flags) for character in text])
 
-    def atom(self, flags: frozenset[str]) -> Node:
+    def single(self, flags: frozenset[str]) -> Node:
         character = self.take()
         if character == ".":
             every = "s" in flags
             text = r"[\x00-\xff]" if every else "."
-            return Atom(text, byteset.ALL if every else byteset.ALL ^ byteset.NEWLINE)
+            return atom(text, byteset.ALL if every else byteset.ALL ^ byteset.NEWLINE)
         if character in "^$":
             ends = ("begin", "line-begin") if character == "^" else ("end", "line-end")
             return Mark(ends["m" in flags])
@@ -206,11 +206,11 @@ class _Reader:
             return Mark(marks[self.take()])
         if self.peek() == "C":
             self.take()
-            return Atom(r"[\x00-\xff]", byteset.ALL)
+            return atom(r"[\x00-\xff]", byteset.ALL)
         text, mask = self.escaped()
         if mask is None:
             return _character(text, flags)
-        return Atom(text, mask, "i" in flags)
+        return atom(text, mask, fold="i" in flags)
 
     def escaped(self) -> tuple[str, int | None]:
         """Behind a backslash: text and set; no set for a character beyond ASCII."""
@@ -270,10 +270,8 @@ class _Reader:
             text += part
             mask |= members
         self.take()
-        if negated and "i" in flags:
-            mask = byteset.ignore_case(mask)
-        mask = byteset.ALL ^ mask if negated else mask
-        return Atom(f"[{'^' if negated else ''}{text}]", mask, "i" in flags)
+        written = f"[{'^' if negated else ''}{text}]"
+        return atom(written, mask, fold="i" in flags, negated=negated)
 
     def posix(self) -> tuple[str, int]:
         end = self.source.find(":]", self.at)
@@ -312,11 +310,11 @@ class _Reader:
 def _character(character: str, flags: frozenset[str]) -> Node:
     if not character.isascii():
         raw = character.encode("utf-8", "surrogatepass")
-        return _concat([Atom(f"\\x{byte:02x}", 1 << byte) for byte in raw])
+        return _concat([atom(f"\\x{byte:02x}", 1 << byte) for byte in raw])
     text = f"\\{character}" if character in _META else character
     if not character.isprintable():
         text = f"\\x{ord(character):02x}"
-    return Atom(text, 1 << ord(character), "i" in flags)
+    return atom(text, 1 << ord(character), fold="i" in flags)
 
 
 def _concat(nodes: list[Node]) -> Node:

@@ -13,21 +13,33 @@ from dlp.signatures import byteset
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """One byte: as text, as a set, and whether case is folded."""
+    """One byte: as text, as a set, and whether case is folded.
+
+    `mask` is the set where case counts, `folded` where it does not.
+    """
 
     text: str
     mask: int
+    folded: int
     fold: bool = False
 
     @property
     def accepts(self) -> int:
-        """The set, with the other case of its letters where case is folded."""
-        return byteset.ignore_case(self.mask) if self.fold else self.mask
+        """The set that it stands for."""
+        return self.folded if self.fold else self.mask
 
     @property
     def lettered(self) -> bool:
         """Whether folding makes a difference."""
-        return byteset.ignore_case(self.mask) != self.mask
+        return self.folded != self.mask
+
+
+def atom(text: str, mask: int, *, fold: bool = False, negated: bool = False) -> Atom:
+    """A byte of the set, or one outside it."""
+    folded = byteset.ignore_case(mask)
+    if negated:
+        mask, folded = byteset.ALL ^ mask, byteset.ALL ^ folded
+    return Atom(text, mask, folded, fold)
 
 
 @dataclass(frozen=True, slots=True)

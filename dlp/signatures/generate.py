@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from dlp.errors import PackError
-from dlp.signatures import byteset, regex, samples
+from dlp.signatures import byteset, effort, regex, samples, trial
+from dlp.signatures.finding import finds
 from dlp.signatures.regex import Alternation, Boundary, Class, Concat, Look, Node, Repeat
 
 SEED: Final = 20_240_601
@@ -84,6 +85,19 @@ def positives(
     return tuple(found)
 
 
+def _spans(source: str, validator: str, text: bytes) -> list[tuple[int, int]]:
+    """Where it matches; as a whole, where that was tried in a process of its own.
+
+    Raises PackError where the expression backtracks for too long.
+    """
+    if effort.ways(regex.parse(source), len(text)) * len(text) <= samples.EFFORT:
+        return list(finds(source, validator, text))
+    (found,) = trial.tried([trial.Trial(source, validator, (text,))])
+    if found is None:
+        raise PackError(f"a sample cannot be tried within {trial.SECONDS:g} s: it backtracks")
+    return [(0, len(text))] if any(found) else []
+
+
 def _word(words: Sequence[bytes], number: int) -> bytes:
     return words[number % len(words)] + b": " if words else b""
 
@@ -93,7 +107,7 @@ def _framed(source: str, validator: str, value: bytes, word: bytes, turn: int) -
     for number in range(len(_FRAMES)):
         before, behind = _FRAMES[(turn + number) % len(_FRAMES)]
         text = word + before + value + behind
-        if _writable(text) and any(samples.finds(source, validator, text)):
+        if _writable(text) and _spans(source, validator, text):
             return text
     return None
 
@@ -122,7 +136,7 @@ def near_misses(
                 found[text] = None
                 break
     for text in _ORDINARY:
-        if len(found) < count and not any(samples.finds(source, validator, text)):
+        if len(found) < count and not _spans(source, validator, text):
             found[text] = None
     return tuple(found)
 
@@ -134,13 +148,13 @@ def _changed(
     change: Change, source: str, validator: str, sample: bytes, rng: random.Random
 ) -> bytes | None:
     """The sample with its matches changed, or None where it matches still."""
-    spans = list(samples.finds(source, validator, sample))
+    spans = _spans(source, validator, sample)
     if not spans:
         return None
     start, end = spans[0]
     for value in change(sample[start:end], rng):
         text = sample[:start] + value + sample[end:]
-        if _writable(text) and not any(samples.finds(source, validator, text)):
+        if _writable(text) and not _spans(source, validator, text):
             return text
     return None
 

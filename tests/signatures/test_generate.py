@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dlp.errors import PackError
 from dlp.signatures import generate
-from dlp.signatures.samples import finds
+from dlp.signatures.finding import finds
 
 TOKEN = r"\btok_(?:live|test)_[A-Za-z0-9]{24}\b"
 CARD = r"(?<![0-9])4[0-9]{3}(?:[ -]?[0-9]{4}){3}(?![0-9])"

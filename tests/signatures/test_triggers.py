@@ -11,9 +11,9 @@ from dlp.model import DecidedBy
 from dlp.signatures import image as limits
 from dlp.signatures import model, triggers
 from dlp.signatures.compiler import compile_packs
+from dlp.signatures.finding import finds
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import KernelImage
-from dlp.signatures.samples import finds
 from tests.signatures.making import pack, regex_pack, signature
 
 

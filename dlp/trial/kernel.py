@@ -31,7 +31,7 @@ from dlp.trial.inspection import Inspection
 _NETNS: Final = 0x7E57_0000 << 16 | 901
 _SLOT: Final = _NETNS % abi.WORKLOADS
 _TOGETHER: Final = abi.POLICIES - 1  # signatures of a load, one policy each; number 0 is apart
-_NEVER: Final = 0xFFFF  # distinct values: every match is told, none is acted upon
+_NEVER: Final = 0xFF  # distinct values: every match is told, none is acted upon
 _BATCH: Final = 512  # streams between two readings of the rings
 _BATCH_BYTES: Final = 1 << 20
 _FOREVER_NS: Final = 10**15

@@ -1,5 +1,7 @@
 """Every sample in every cut; what fails is named by number and cut, never by its text."""
 
+from dataclasses import replace
+
 import pytest
 
 from dlp.signatures.compiler import compile_packs
@@ -90,8 +92,10 @@ def test_builtin_packs_in_the_kernel(kernel, packs, image):
     assert len(image.signatures) == len(tried)
 
 
-def test_builtin_packs_in_the_model(modelled, packs, image):
-    """So does the model."""
-    tried = list(try_samples(modelled, packs, image))
+def test_builtin_packs_in_the_model(packs):
+    """So does the model; a third of them, as it is tried on all when it stands for the kernel."""
+    some = [replace(each, signatures=each.signatures[::3]) for each in packs]
+    image = compile_packs(some)
+    tried = list(try_samples(ModelEngine(image), some, image))
 
     assert [] == [str(failure) for one in tried for failure in one.failures]

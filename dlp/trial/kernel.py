@@ -214,7 +214,10 @@ class KernelEngine:
         matches = [
             self._match(event, segment, shift)
             for event in self._told
-            if _is_match(event) and not self._was_open(event, data, ends)
+            # An expression that begins with NUL can begin before the stream, at offset -1.
+            if _is_match(event)
+            and event.offset < len(data)
+            and not self._was_open(event, data, ends)
         ]
         given = [(payload.offset, payload.data) for payload in self._given]
         if given:

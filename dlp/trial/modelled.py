@@ -59,7 +59,8 @@ class ModelEngine:
     def _matches(self, segments: Segments, number: int) -> Iterator[Match]:
         """Each value once; of the values at one place that which was found first."""
         data = b"".join(segments)
-        hits = list(self._all.stream(segments))
+        # An expression that begins with NUL can begin before the stream.
+        hits = [hit for hit in self._all.stream(segments) if hit.start >= 0]
         places: set[tuple[int, int]] = set()
         values: set[tuple[int, bytes]] = set()
         prefiltered = []

@@ -5,8 +5,11 @@ import random
 import pytest
 
 from dlp.model import DecidedBy
+from dlp.signatures.compiler import compile_packs
 from dlp.trial.engine import Stream, Verdict
+from dlp.trial.modelled import ModelEngine
 from dlp.trial.samples import cuts
+from tests.signatures import making
 from tests.trial.texts import CARD, number_of
 
 FOUND, SILENT = Verdict.FOUND, Verdict.SILENT
@@ -105,6 +108,16 @@ def test_no_value_shows(engine):
     assert reading.matches
     assert CARD.decode() not in repr(reading)
     assert CARD.decode() not in repr(Stream((CARD,)))
+
+
+def test_a_match_that_begins_before_the_stream():
+    """Before a stream stands NUL: what begins with that is stopped, and has no place to tell."""
+    made = [making.pack(making.signature(r"\x00ustar-[0-9]{4}", id_="made.one.nul"))]
+    engine = ModelEngine(compile_packs(made))
+
+    assert [FOUND] == engine.judge(0, [[b"ustar-1234"]])
+    assert () == engine.read([Stream((b"ustar-1234 on",))])[0].matches
+    assert [1] == [one.offset for one in engine.read([Stream((b"x\0ustar-1234",))])[0].matches]
 
 
 @pytest.mark.kernel

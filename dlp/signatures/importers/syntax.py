@@ -80,7 +80,7 @@ class _Reader:
     def branch(self, flags: frozenset[str]) -> Node:
         """Alternatives up to a bracket; flags set inside hold for the rest of them."""
         self.depth += 1
-        if self.depth > 200:  # noqa: PLR2004 - as deep as nobody writes
+        if self.depth > 100:  # noqa: PLR2004 - as deep as nobody writes
             raise self.error("groups nested too deeply")
         choices: list[Node] = []
         nodes: list[Node] = []

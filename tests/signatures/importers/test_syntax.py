@@ -75,5 +75,8 @@ def test_characters_beyond_ascii():
 
 def test_nested_deeply():
     """Depth is bounded before the interpreter's is."""
+    deep = syntax.parse("(?i:" * 98 + "a|b" + ")" * 98)
+
+    assert re.compile(notation.render(deep)).fullmatch("B")
     with pytest.raises(PackError, match="nested too deeply"):
         syntax.parse("(" * 5000)

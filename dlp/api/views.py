@@ -173,6 +173,24 @@ class Incident(View):
     detail: Text
 
 
+class Weighted(View):
+    """A weighted sum over a value's letters and digits; see docs/signatures.md."""
+
+    weights: list[int]
+    modulus: int
+    check: int
+    expected: list[int]
+    digits: bool
+
+
+class Proximity(View):
+    """Words one of which must stand within `distance` bytes of a value, on that side."""
+
+    keywords: list[Text]
+    distance: int
+    side: Text
+
+
 class Signature(View):
     """What is looked for, and where a match of it is decided.
 
@@ -191,6 +209,8 @@ class Signature(View):
     validator: Text
     shapes: list[int]
     leaves: int | None
+    sums: list[Weighted]
+    proximity: Proximity | None
 
 
 class Counter(View):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from dlp.model import DecidedBy
+from dlp.signatures import proximity
 from dlp.signatures.image import TAIL, Check, ImageSignature, KernelImage, Shape, bloom_bits
 from dlp.signatures.validators import VALIDATORS
 
@@ -138,7 +139,7 @@ class Model:
     def _holds(self, buffer: bytes, hit: Hit) -> bool:
         shape = self.image.shapes[hit.shape]
         signature = self.image.signatures[shape.signature]
-        holds = shape.trigger or checked(signature, buffer[hit.start : hit.end])
+        holds = shape.trigger or counts(signature, buffer, hit.start, hit.end)
         if self.counts is not None:
             kind = self.counts.confirmed if holds else self.counts.failed
             kind[shape.signature] += 1
@@ -238,7 +239,7 @@ def found(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, set[int]
     hits: dict[str, set[int]] = {}
     for shape, start, end in Model(image).hits(data, phase):
         signature = image.signatures[shape.signature]
-        if not shape.trigger and checked(signature, data[start:end]):
+        if not shape.trigger and counts(signature, data, start, end):
             hits.setdefault(signature.id, set()).add(start)
     return hits
 
@@ -292,6 +293,14 @@ def lane_shapes(image: KernelImage, buffer: bytes, start: int, length: int) -> I
         if bits >> number & 1:
             yield lane.shapes[number]
         number += 1
+
+
+def counts(signature: ImageSignature, data: bytes, start: int, end: int) -> bool:
+    """Whether what a shape accepted has its checksum and, where the kernel asks, its keyword."""
+    near = signature.near
+    return checked(signature, data[start:end]) and (
+        near is None or proximity.is_near(data, start, end, near)
+    )
 
 
 def checked(signature: ImageSignature, value: bytes) -> bool:

@@ -7,12 +7,11 @@ import pytest
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import compiler, samples, validators
+from dlp.signatures import compiler, model, samples, validators
 from dlp.signatures import image as limits
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import Check
 from dlp.signatures.weighted import Weighted
-from tests.signatures import shape_model
 from tests.signatures.making import pack, regex_pack, signature
 
 
@@ -87,8 +86,8 @@ def test_assignments():
         value = b"0123456789abcdef" * 2
         data = text.replace(b"V", value)
         start = data.lower().index(b"keyword")
-        assert {start} == shape_model.found(image, data)["made.one.signature"]
-        assert {} == shape_model.found(image, text.replace(b"V", value[:-1]))
+        assert {start} == model.found(image, data)["made.one.signature"]
+        assert {} == model.found(image, text.replace(b"V", value[:-1]))
 
 
 def test_crowded_signatures():
@@ -102,7 +101,7 @@ def test_crowded_signatures():
     assert [DecidedBy.KERNEL] == decided[:1]
     assert DecidedBy.INSPECTOR is decided[-1]
     assert "begin as it does" in compiled.signatures[-1].why
-    assert {"made.keyword.n3"} <= shape_model.found(compiled, b"keyword = " + b"a" * 23).keys()
+    assert {"made.keyword.n3"} <= model.found(compiled, b"keyword = " + b"a" * 23).keys()
 
 
 def test_a_thousand_signatures():

@@ -33,7 +33,8 @@ from dlp.errors import PackError, Place
 from dlp.signatures import generate
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.importers.rewrite import Rewritten, rewrite
-from dlp.signatures.pack import Pack, Proximity, Signature
+from dlp.signatures.pack import Pack, Signature
+from dlp.signatures.proximity import Proximity
 
 LARGEST: Final = 4 << 20
 DISTANCE: Final = 256  # bytes between a keyword that is no part of the expression and the value

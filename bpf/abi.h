@@ -30,9 +30,9 @@
 #define DLP_SUM_ANY 254 /* right, whatever stands at the check's position */
 #define DLP_SUM_NEVER 255
 #define DLP_KEYWORD 32 /* bytes of a keyword */
-#define DLP_KEYWORDS 2048 /* each once, however many signatures name it */
-#define DLP_KEYWORD_WORDS 32 /* of 64 bits, one bit a keyword */
-#define DLP_NEARS 512 /* keyword lists with their distances; row 0 is none */
+#define DLP_KEYWORDS 1024 /* each once, however many signatures name it */
+#define DLP_KEYWORD_WORDS 16 /* of 64 bits, one bit a keyword */
+#define DLP_NEARS 256 /* keyword lists with their distances; row 0 is none */
 #define DLP_STARTS 1024 /* what two bytes of a word are told apart by: five bits of each */
 #define DLP_WINDOW 64 /* values of a workload remembered for a rule; the highest threshold */
 #define DLP_POLICIES 64

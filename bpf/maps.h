@@ -181,6 +181,7 @@ struct scratch {
 	u32 near_busy;
 	u32 near_start; /* of the hit at hand */
 	u32 near_looked; /* marks looked at for it */
+	u32 near_missing; /* hits without a keyword, not yet counted */
 	u32 near_key;
 	u32 marked_from; /* text in which every keyword is marked */
 	u32 marked_to;
@@ -267,8 +268,8 @@ BPF_ARRAY(policies, struct dlp_policy, 2 * DLP_POLICIES);
 
 /* Sparse tables: memory by what a set needs, not by what it may. */
 BPF_F_TABLE("hash", u32, struct dlp_shape, shapes, 2 * DLP_SHAPES, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 131072, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 131072, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 65536, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_who, struct dlp_binding, workloads, 65536, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u64, struct dlp_word, words, 65536, BPF_F_NO_PREALLOC);
@@ -287,7 +288,7 @@ BPF_TABLE("lru_hash", struct dlp_seen_key, u32, seen, 65536);
 /* Apart, so that what only counts makes nothing be forgotten that is acted on. */
 BPF_TABLE("lru_hash", struct dlp_seen_key, u32, shadow_seen, 4096);
 BPF_F_TABLE("hash", struct dlp_window_key, struct dlp_window, windows, 4096, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u64, struct dlp_hits, hits, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, struct dlp_hits, hits, 16384, BPF_F_NO_PREALLOC);
 
 BPF_PROG_ARRAY(programs, 16);
 BPF_RINGBUF_OUTPUT(events, 256); /* pages */

@@ -8,29 +8,11 @@
  * together (the compiler saw to it), so that all that counts lies in the buffer.
  */
 
-#define NEAR_STEPS 512 /* hits, pieces of text, keywords and marks that are looked at in a call */
-#define WORDS_AT_ONCE 16 /* bytes in which words are looked for in a step */
+#define NEAR_STEPS 384 /* hits, pieces of text, keywords and marks that are looked at in a call */
+#define WORDS_AT_ONCE 8 /* bytes in which words are looked for in a step */
 #define MARKS_AT_ONCE 8
 /* More than keyword and distance; a word that begins further back is of no use. */
 #define NEAR_REACH 160
-
-/* From where on the text before a hit is to be searched, if what is remembered does not do. */
-static __always_inline void begin_near(struct scratch *s, u64 start)
-{
-	u64 from = sub_to_zero(start, NEAR_REACH);
-
-	if (from <= ORIGIN)
-		from = ORIGIN + 1; /* the byte before is looked at */
-	s->near_start = start;
-	s->near_looked = 0;
-	s->near_busy = 1;
-	if (from >= s->marked_from && from <= s->marked_to &&
-	    (start >= s->marked_to || s->marks <= MARKS))
-		return;
-	s->marked_from = from;
-	s->marked_to = from;
-	s->marks = 0;
-}
 
 static __always_inline u64 keyword_differs(const struct dlp_keyword *keyword, const u8 *p)
 {
@@ -140,26 +122,9 @@ static __always_inline u64 fits_mark(const struct scratch *s, const struct dlp_n
 	u64 end = mark >> 16, number = mark & (DLP_KEYWORDS - 1), word = number >> 6;
 	u64 start = s->near_start;
 
-	asm volatile("%0 &= 31" : "+r"(word));
+	asm volatile("%0 &= 15" : "+r"(word));
 	return near->keyword[word] >> (number & 63) & below(end, start + 1) &
 	       below(start, end + near->distance + 1);
-}
-
-/* The next marks, from the last one back; those that are not there are of no text. */
-static __always_inline u64 fits_marks(struct scratch *s, const struct dlp_near *near)
-{
-	u64 fits = 0, n = s->near_looked, i, mark = 0;
-
-#pragma unroll
-	for (int k = 0; k < MARKS_AT_ONCE; k++) {
-		i = s->marks - 1 - n - k;
-		mark = s->mark_list[i & (MARKS - 1)];
-		fits |= fits_mark(s, near, mark) & below(n + k, s->marks);
-	}
-	s->near_looked = n + MARKS_AT_ONCE;
-	/* Those that were made before the last one begin further back still. */
-	s->near_looked += MARKS & -below((mark >> 16) + NEAR_REACH, s->near_start);
-	return fits;
 }
 
 static __always_inline void keep_hit(struct scratch *s)
@@ -169,6 +134,71 @@ static __always_inline void keep_hit(struct scratch *s)
 	s->hit_list[n & (HITS - 1)] = s->near_hit;
 	s->near_kept = n + 1;
 	s->near_busy = 0;
+}
+
+static __always_inline void drop_hit(struct scratch *s)
+{
+	s->near_missing++;
+	s->near_busy = 0;
+}
+
+/* The next marks, from the last one back; those that are not there are of no text. */
+static __always_inline void look_at_marks(struct scratch *s)
+{
+	u64 fits = 0, n = s->near_looked, i, mark = 0;
+	struct dlp_near *near = nears.lookup(&s->near_key);
+
+	if (!near || n >= s->marks || n >= MARKS) {
+		drop_hit(s);
+		return;
+	}
+#pragma unroll
+	for (int k = 0; k < MARKS_AT_ONCE; k++) {
+		i = s->marks - 1 - n - k;
+		mark = s->mark_list[i & (MARKS - 1)];
+		fits |= fits_mark(s, near, mark) & below(n + k, s->marks);
+	}
+	s->near_looked = n + MARKS_AT_ONCE;
+	/* Those that were made before the last one begin further back still. */
+	s->near_looked += MARKS & -below((mark >> 16) + NEAR_REACH, s->near_start);
+	if (fits)
+		keep_hit(s);
+}
+
+/* The next hit, and from where on the text before it is searched, if what is marked does not do. */
+static __always_inline void take_hit(struct scratch *s)
+{
+	struct dlp_signature *signature;
+	struct dlp_shape *shape;
+	u64 start, from;
+
+	s->near_hit = s->hit_list[s->near & (HITS - 1)];
+	s->near++;
+	s->shape_key = s->generation * DLP_SHAPES + (s->near_hit >> 32 & (DLP_SHAPES - 1));
+	shape = shapes.lookup(&s->shape_key);
+	if (!shape || !shape->near) {
+		keep_hit(s);
+		return;
+	}
+	s->index_key = s->generation * DLP_SIGNATURES + (shape->signature & (DLP_SIGNATURES - 1));
+	signature = signatures.lookup(&s->index_key);
+	if (!signature)
+		return;
+	s->near_key = s->generation * DLP_NEARS + signature->near;
+	start = s->near_hit >> 16 & INDEX;
+	from = sub_to_zero(start, NEAR_REACH + ORIGIN + 1) + ORIGIN +
+	       1; /* the byte before is read */
+	s->near_start = start;
+	s->near_looked = 0;
+	s->near_busy = 1;
+	if (from < s->marked_from || from > s->marked_to ||
+	    (start < s->marked_to && s->marks > MARKS)) {
+		s->marked_from = from;
+		s->marked_to = from;
+		s->marks = 0;
+	} else if (start <= s->marked_to && !s->marks) {
+		drop_hit(s);
+	}
 }
 
 int near(struct __sk_buff *skb)
@@ -188,57 +218,31 @@ int near(struct __sk_buff *skb)
 		return refuse();
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < NEAR_STEPS; i++) {
-		struct dlp_signature *signature;
-		struct dlp_shape *shape;
-		struct dlp_near *near;
-		u32 n;
-
 		OPAQUE_VALUE(i);
 		BARRIER();
 		if (!s->near_busy) {
 			if (s->near >= s->hits)
 				break;
-			s->near_hit = s->hit_list[s->near & (HITS - 1)];
-			s->near++;
-			s->shape_key =
-				s->generation * DLP_SHAPES + (s->near_hit >> 32 & (DLP_SHAPES - 1));
-			shape = shapes.lookup(&s->shape_key);
-			if (!shape || !shape->near) {
-				keep_hit(s);
-				continue;
-			}
-			s->index_key = s->generation * DLP_SIGNATURES +
-				       (shape->signature & (DLP_SIGNATURES - 1));
-			signature = signatures.lookup(&s->index_key);
-			if (!signature)
-				continue;
-			s->near_key = s->generation * DLP_NEARS + signature->near;
-			begin_near(s, s->near_hit >> 16 & INDEX);
-			BARRIER();
+			take_hit(s);
+			continue;
 		}
 		if (s->chain_left) {
 			try_keyword(s, buf, c);
 			continue;
 		}
-		if (!s->word_bits && s->marked_to < s->near_start)
-			find_words(s, buf, c, words_at);
 		if (s->word_bits) {
 			take_word(s, buf, c, words_at);
 			continue;
 		}
-		if (s->marked_to < s->near_start)
-			continue;
-		n = s->near_looked;
-		near = nears.lookup(&s->near_key);
-		if (!near || n >= s->marks || n >= MARKS) {
-			tally(s, DLP_R_NO_KEYWORD, 1, 0);
-			s->near_busy = 0;
+		if (s->marked_to < s->near_start) {
+			find_words(s, buf, c, words_at);
 			continue;
 		}
-		if (fits_marks(s, near))
-			keep_hit(s);
+		look_at_marks(s);
 	}
 	BARRIER();
+	tally(s, DLP_R_NO_KEYWORD, s->near_missing, 0);
+	s->near_missing = 0;
 	if (s->near_busy || s->near < s->hits) {
 		programs.call(skb, SLOT_NEAR);
 		return over_budget(skb, s, DLP_R_OVER_BUDGET);

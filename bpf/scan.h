@@ -215,6 +215,7 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	s->near = 0;
 	s->near_kept = 0;
 	s->near_busy = 0;
+	s->near_missing = 0;
 	s->marked_from = 0;
 	s->marked_to = 0;
 	s->marks = 0;

@@ -189,11 +189,6 @@ def _check(result: int, doing: str) -> int:
     if result >= 0:
         return result
     number = ct.get_errno() or -result
-    if number == errno.E2BIG and doing.startswith("writing map "):
-        raise KernelError(
-            f"{doing}: the table is full",
-            remedy="enable fewer packs, or name fewer signatures in policies",
-        )
     raise KernelError(f"{doing}: {os.strerror(number)}", remedy="see `dlp doctor`")
 
 
@@ -231,15 +226,22 @@ class Map:
 
     def update_all(self, entries: Sequence[tuple[Any, Any]]) -> None:
         """Write many entries with one system call; some may be written where it fails."""
-        if not entries:
-            return
-        keys = (self.key * len(entries))(*(key for key, _ in entries))
         values = (self.value * len(entries))(*(value for _, value in entries))
-        count = ct.c_uint32(len(entries))
-        _check(
-            _lib().bpf_map_update_batch(self.fd, keys, values, ct.byref(count), None),
-            f"writing map {self.name}",
-        )
+        self.update_packed([key for key, _ in entries], values)
+
+    def update_packed(self, all_keys: Sequence[Any], values: Any) -> None:
+        """The same, with the values as one array of ctypes, or bytes laid out like it."""
+        if not all_keys:
+            return
+        keys = (self.key * len(all_keys))(*all_keys)
+        count = ct.c_uint32(len(all_keys))
+        done = _lib().bpf_map_update_batch(self.fd, keys, values, ct.byref(count), None)
+        if done < 0 and ct.get_errno() == errno.E2BIG:
+            raise KernelError(
+                f"writing map {self.name}: the table is full",
+                remedy="enable fewer packs, or name fewer signatures in policies",
+            )
+        _check(done, f"writing map {self.name}")
 
     def delete_all(self, keys: Sequence[Any]) -> None:
         """Delete entries that are there, which nobody else deletes, with one system call."""

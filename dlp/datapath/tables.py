@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes as ct
 import itertools
 import math
+import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
@@ -77,6 +78,8 @@ SIGNATURE_TABLES = (
 )
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
+_ANCHOR_COUNT = struct.Struct("=I")
+_ANCHOR_ENTRY = struct.Struct("=Hbx")
 _NOT_ALNUM = 0xFF
 _FOLDED = 0xDF
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -169,11 +172,9 @@ class Tables:
             ]
         )
         self._clear("anchors", lambda key: key >> 32 == generation)
-        self["anchors"].update_all(
-            [
-                (generation << 32 | int.from_bytes(gram, "little"), _anchor(entries))
-                for gram, entries in image.anchors.items()
-            ]
+        self["anchors"].update_packed(
+            [generation << 32 | int.from_bytes(gram, "little") for gram in image.anchors],
+            b"".join(map(_anchor, image.anchors.values())),
         )
 
     def _write_signatures(self, generation: int, image: KernelImage) -> None:
@@ -277,12 +278,10 @@ def _lane(image: KernelImage) -> abi.LaneStruct:
     return lane
 
 
-def _anchor(entries: Sequence[tuple[int, int]]) -> abi.AnchorStruct:
-    anchor = abi.AnchorStruct(count=len(entries))
-    for number, (index, offset) in enumerate(entries):
-        anchor.entry[number].shape = index
-        anchor.entry[number].offset = offset
-    return anchor
+def _anchor(entries: Sequence[tuple[int, int]]) -> bytes:
+    """A struct dlp_anchor; of tens of thousands, ctypes would take a second to make."""
+    packed = b"".join(_ANCHOR_ENTRY.pack(index, offset) for index, offset in entries)
+    return (_ANCHOR_COUNT.pack(len(entries)) + packed).ljust(ct.sizeof(abi.AnchorStruct), b"\0")
 
 
 def _keyword(word: bytes) -> abi.KeywordStruct:

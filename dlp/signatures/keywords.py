@@ -16,8 +16,8 @@ from dlp.errors import PackError
 from dlp.signatures import proximity
 from dlp.signatures.proximity import Proximity
 
-WORDS: Final = 2048
-LISTS: Final = 511  # row 0 is none
+WORDS: Final = 1024
+LISTS: Final = 255  # row 0 is none
 ALIKE: Final = 255  # keywords that begin with the same two bytes
 SPAN: Final = 126
 _SHORTEST: Final = 2

@@ -1,7 +1,7 @@
 """The layer over libbpf, on the maps and programs of the session's datapath."""
 
 import os
-from ctypes import c_uint8, c_uint32, c_uint64
+from ctypes import c_uint8, c_uint32, c_uint64, sizeof
 
 import pytest
 
@@ -261,9 +261,10 @@ def test_possible_cpus(tmp_path, monkeypatch):
 def test_array_of_bytes_as_value(datapath):
     """Element types are of the caller's choice, as long as their sizes fit."""
     table = datapath.tables["constants"]
-    raw = Map("constants", table.fd, c_uint32, c_uint8 * 608).lookup(c_uint32(0))
+    size = sizeof(abi.ConstantsStruct)
+    raw = Map("constants", table.fd, c_uint32, c_uint8 * size).lookup(c_uint32(0))
 
-    assert 608 == len(bytes(raw))
+    assert size == len(bytes(raw))
     assert bytes(table.lookup(c_uint32(0))) == bytes(raw)
 
 

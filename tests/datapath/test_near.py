@@ -160,13 +160,13 @@ def test_many_marks(bench, near):
 def test_order_of_lanes(bench, near):
     """Hits come by lane, not in the text's order: each finds its own keyword."""
     bench.load(near, policy(near, Action.ALERT, threshold=255))
-    unit = b"mrn 1234567%d secret TOKENKEY-111%d " + b"." * 90
-    text = b"".join(unit % (n, n) for n in range(10))
+    unit = b"mrn 1234567%d secret TOKENKEY-111%d " + b"." * 300
+    text = b"".join(unit % (n, n) for n in range(9))
     fate = bench.send(pk.udp(text, port=bench.port()))
 
     told = [(e.signature, e.offset) for e in fate.events if e.kind is EventKind.MATCH]
     wanted = [(n, at) for n in (0, 1) for at in expected(ALL[n], text)]
-    assert 20 == len(wanted)
+    assert 18 == len(wanted)
     assert sorted(wanted) == sorted(told)
 
 

@@ -343,8 +343,8 @@ MUTANTS = (
     Mutant(
         "near: hits that come out of order take the marks that are there",
         "near.h",
-        "if (from >= s->marked_from && from <= s->marked_to &&",
-        "if (from <= s->marked_to &&",
+        "if (from < s->marked_from || from > s->marked_to ||",
+        "if (from > s->marked_to ||",
         tests=("test_near.py::test_order_of_lanes",),
     ),
     Mutant(

@@ -163,8 +163,9 @@ static __always_inline int verhoeff(struct scratch *s, const struct dlp_constant
 		OPAQUE_VALUE(i);
 		BARRIER();
 		there = below(i, s->count);
-		v = value_at(s, (u64)s->count - 1 - i) & 15;
-		v = c->verhoeff_place[(i & 7) * 16 + v] | (s->sum & 15) << 4;
+		v = (i & 7) << 4 | (value_at(s, (u64)s->count - 1 - i) & 15);
+		asm volatile("%0 &= 127" : "+r"(v)); /* 6.1 loses sight of it over the OR */
+		v = c->verhoeff_place[v] | (s->sum & 15) << 4;
 		asm volatile("%0 &= 255" : "+r"(v));
 		v = c->verhoeff_product[v];
 		s->sum ^= (s->sum ^ v) & -there;

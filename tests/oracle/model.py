@@ -9,6 +9,8 @@ segment and never again. A datagram stands alone.
 
 One thing is left to the kernel: where a number passes its checksum at the end of one segment and,
 grown by the next, passes it again, it may be reported a second time, as the longer number it is.
+So may a match that ended with the segment because its expression names the end of the data, where
+another alternative takes more of the next.
 
 Matches that are longer than the kernel decides are only asked for as a prefilter: it must have
 fired by that segment.
@@ -64,6 +66,7 @@ class Rule:
     exact: bool = True
     normalise: bool = False  # values are equal by their letters and digits, whatever the case
     near: Near | None = None
+    ended: bool = False  # the expression itself names the end of the data
 
     @property
     def checked(self) -> bool:
@@ -182,7 +185,7 @@ class Model:
                 if place not in seen:
                     seen[place] = length
                     expected.due[place] = found
-                elif rule.checked and length > seen[place]:
+                elif (rule.checked or rule.ended) and length > seen[place]:
                     expected.tolerated[place] = found
 
     def _tolerate(

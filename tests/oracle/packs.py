@@ -46,6 +46,7 @@ def load(names: Iterable[str] | None = None, inspected: frozenset[str] = frozens
                     exact=name not in inspected,
                     normalise=bool(entry.get("normalise", validator)),
                     near=_near(entry.get("proximity")),
+                    ended=_ended(str(entry.get("regex", ""))),
                 )
             )
             samples[name] = tuple(sample.encode() for sample in entry["must_match"])
@@ -88,3 +89,8 @@ def _meant(source: str) -> str:
     source = _TOKEN.sub(lambda found: ends.get(found[0], found[0]), source)
     long = _LONG_BEGINNING.match(source)
     return long[1] + source[long.end() :] if long else source
+
+
+def _ended(source: str) -> bool:
+    """Whether an expression names the end of the data."""
+    return any(found[0] in ("$", r"\Z", r"\z") for found in _TOKEN.finditer(source))

@@ -16,6 +16,7 @@ from typing import Final
 from dlp.errors import PackError
 from dlp.signatures import byteset, effort, regex, samples, trial
 from dlp.signatures.finding import finds
+from dlp.signatures.proximity import Proximity
 from dlp.signatures.regex import Alternation, Boundary, Class, Concat, Look, Node, Repeat
 
 SEED: Final = 20_240_601
@@ -51,13 +52,13 @@ def positives(
     validator: str = "",
     *,
     count: int = 3,
-    words: Sequence[bytes] = (),
+    near: Proximity | None = None,
     seed: int = SEED,
 ) -> tuple[bytes, ...]:
     """Samples that match, in different surroundings.
 
     Args:
-        words: of which one stands before the value.
+        near: words of which one stands near the value.
         seed: another seed, other samples.
 
     Raises PackError where none can be made.
@@ -71,7 +72,7 @@ def positives(
             break
         value = _walk(tree, rng)
         if value is not None and len(value) <= LONGEST and value not in values:
-            text = _framed(source, validator, value, _word(words, len(found)), len(found))
+            text = _framed(source, validator, value, near, len(found))
             if text is not None:
                 values[value] = None
                 found[text] = None
@@ -79,35 +80,38 @@ def positives(
         raise PackError("no sample could be made of the expression", remedy="write its samples")
     # An expression of few values: the same ones in other surroundings.
     for turn, value in itertools.product(range(len(_FRAMES)), values):
-        text = _framed(source, validator, value, _word(words, turn), turn)
+        text = _framed(source, validator, value, near, turn)
         if text is not None and len(found) < count:
             found[text] = None
     return tuple(found)
 
 
-def _spans(source: str, validator: str, text: bytes) -> list[tuple[int, int]]:
+def _spans(
+    source: str, validator: str, text: bytes, near: Proximity | None
+) -> list[tuple[int, int]]:
     """Where it matches; as a whole, where that was tried in a process of its own.
 
     Raises PackError where the expression backtracks for too long.
     """
     if effort.ways(regex.parse(source), len(text)) * len(text) <= samples.EFFORT:
-        return list(finds(source, validator, text))
-    (found,) = trial.tried([trial.Trial(source, validator, (text,))])
+        return list(finds(source, validator, text, near))
+    (found,) = trial.tried([trial.Trial(source, validator, (text,), near)])
     if found is None:
         raise PackError(f"a sample cannot be tried within {trial.SECONDS:g} s: it backtracks")
     return [(0, len(text))] if any(found) else []
 
 
-def _word(words: Sequence[bytes], number: int) -> bytes:
-    return words[number % len(words)] + b": " if words else b""
-
-
-def _framed(source: str, validator: str, value: bytes, word: bytes, turn: int) -> bytes | None:
+def _framed(
+    source: str, validator: str, value: bytes, near: Proximity | None, turn: int
+) -> bytes | None:
     """A value in surroundings in which it matches, the one whose turn it is before others."""
+    word = near.keywords[turn % len(near.keywords)] if near else b""
     for number in range(len(_FRAMES)):
         before, behind = _FRAMES[(turn + number) % len(_FRAMES)]
-        text = word + before + value + behind
-        if _writable(text) and _spans(source, validator, text):
+        text = before + value + behind
+        if near is not None:
+            text = text + b" " + word if near.side == "after" else word + b": " + text
+        if _writable(text) and _spans(source, validator, text, near):
             return text
     return None
 
@@ -118,6 +122,7 @@ def near_misses(
     *,
     of: Sequence[bytes],
     count: int = 3,
+    near: Proximity | None = None,
     seed: int = SEED,
 ) -> tuple[bytes, ...]:
     """Samples that nearly match: of positive ones `of`, with one thing wrong.
@@ -127,34 +132,54 @@ def near_misses(
     """
     rng = random.Random(f"{seed}/{source}/{validator}/not")  # noqa: S311 - as above
     found: dict[bytes, None] = {}
+    if near is not None and (alone := _without_words(source, validator, of, near)) is not None:
+        found[alone] = None
     for change in (*_CHANGES, *_CHANGES):
         for sample in of:
             if len(found) == count:
                 return tuple(found)
-            text = _changed(change, source, validator, sample, rng)
+            text = _changed(change, source, validator, sample, near, rng)
             if text is not None and text not in found:
                 found[text] = None
                 break
     for text in _ORDINARY:
-        if len(found) < count and not _spans(source, validator, text):
+        if len(found) < count and not _spans(source, validator, text, near):
             found[text] = None
     return tuple(found)
+
+
+def _without_words(
+    source: str, validator: str, of: Sequence[bytes], near: Proximity
+) -> bytes | None:
+    """A sample whose keyword is gone, or None where it matches still."""
+    for sample in of:
+        text = sample
+        for word in near.keywords:
+            text = text.replace(word, b"")
+        if text and not _spans(source, validator, text, near):
+            return text
+    return None
 
 
 Change = Callable[[bytes, random.Random], Iterable[bytes]]
 
 
 def _changed(
-    change: Change, source: str, validator: str, sample: bytes, rng: random.Random
+    change: Change,
+    source: str,
+    validator: str,
+    sample: bytes,
+    near: Proximity | None,
+    rng: random.Random,
 ) -> bytes | None:
     """The sample with its matches changed, or None where it matches still."""
-    spans = _spans(source, validator, sample)
+    spans = _spans(source, validator, sample, near)
     if not spans:
         return None
     start, end = spans[0]
     for value in change(sample[start:end], rng):
         text = sample[:start] + value + sample[end:]
-        if _writable(text) and not _spans(source, validator, text):
+        if _writable(text) and not _spans(source, validator, text, near):
             return text
     return None
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from dlp.model import DecidedBy
-from dlp.signatures import proximity
 from dlp.signatures.image import TAIL, Check, ImageSignature, KernelImage, Shape, bloom_bits
+from dlp.signatures.proximity import is_near
 from dlp.signatures.validators import VALIDATORS
 
 BLOCK: Final = 48
@@ -53,8 +53,8 @@ class Counts:
         bytes: scanned.
         grams: sampled q-grams that passed the Bloom filter.
         groups: digit groups looked at.
-        candidates: shapes run, by signature; confirmed: those that fitted, checksum and all.
-        failed: shapes that fitted and whose checksum did not hold, by signature.
+        candidates: shapes run, by signature; confirmed: those that hold.
+        failed: shapes that fitted and whose checksum or keyword did not hold, by signature.
         work: bytes that shapes of a signature looked at, and one for each candidate.
     """
 
@@ -139,7 +139,7 @@ class Model:
     def _holds(self, buffer: bytes, hit: Hit) -> bool:
         shape = self.image.shapes[hit.shape]
         signature = self.image.signatures[shape.signature]
-        holds = shape.trigger or counts(signature, buffer, hit.start, hit.end)
+        holds = shape.trigger or accepted(signature, buffer, hit.start, hit.end)
         if self.counts is not None:
             kind = self.counts.confirmed if holds else self.counts.failed
             kind[shape.signature] += 1
@@ -239,7 +239,7 @@ def found(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, set[int]
     hits: dict[str, set[int]] = {}
     for shape, start, end in Model(image).hits(data, phase):
         signature = image.signatures[shape.signature]
-        if not shape.trigger and counts(signature, data, start, end):
+        if not shape.trigger and accepted(signature, data, start, end):
             hits.setdefault(signature.id, set()).add(start)
     return hits
 
@@ -295,14 +295,11 @@ def lane_shapes(image: KernelImage, buffer: bytes, start: int, length: int) -> I
         number += 1
 
 
-def counts(signature: ImageSignature, data: bytes, start: int, end: int) -> bool:
-    """Whether what a shape accepted has its checksum and, where the kernel asks, its keyword."""
-    near = signature.near
-    return checked(signature, data[start:end]) and (
-        near is None or proximity.is_near(data, start, end, near)
-    )
+def accepted(signature: ImageSignature, data: bytes, start: int, end: int) -> bool:
+    """Whether checksum and keyword hold for what a shape fits, as far as the kernel decides them.
 
-
-def checked(signature: ImageSignature, value: bytes) -> bool:
-    """Whether the checksum that the kernel computes holds; without one it does."""
-    return signature.check is Check.NONE or VALIDATORS[signature.validator](value)
+    What it does not decide holds.
+    """
+    if signature.check is not Check.NONE and not VALIDATORS[signature.validator](data[start:end]):
+        return False
+    return signature.near is None or is_near(data, start, end, signature.near)

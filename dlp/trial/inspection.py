@@ -28,15 +28,7 @@ class Inspection:
         self._flows = itertools.count(1)
         self._matcher = Matcher(
             [
-                Rule(
-                    index=index,
-                    id=one.id,
-                    regex=one.regex,
-                    validator=one.validator,
-                    normalise=one.normalise,
-                    mask_head=one.mask_head,
-                    mask_tail=one.mask_tail,
-                )
+                Rule.of(index, one)
                 for index, one in enumerate(image.signatures)
                 if one.decided is DecidedBy.INSPECTOR and (only is None or index in only)
             ],

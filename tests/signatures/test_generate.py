@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dlp.errors import PackError
 from dlp.signatures import generate
 from dlp.signatures.finding import finds
+from dlp.signatures.proximity import Proximity
 
 TOKEN = r"\btok_(?:live|test)_[A-Za-z0-9]{24}\b"
 CARD = r"(?<![0-9])4[0-9]{3}(?:[ -]?[0-9]{4}){3}(?![0-9])"
@@ -54,8 +55,22 @@ def test_the_same_each_time():
 
 def test_words():
     """Where a word must stand near, one does."""
-    for sample in generate.positives(TOKEN, words=(b"acme", b"corp")):
+    before = Proximity((b"acme", b"corp"), 40, "before")
+    for sample in generate.positives(TOKEN, near=before):
         assert sample.startswith((b"acme: ", b"corp: "))
+        assert list(finds(TOKEN, "", sample, before))
+    for sample in generate.positives(TOKEN, near=Proximity((b"acme",), 40, "after")):
+        assert sample.endswith(b" acme")
+
+
+def test_a_word_that_is_missing():
+    """Where a word must stand near, a near miss is the value without one."""
+    near = Proximity((b"acme",), 40, "before")
+    positives = generate.positives(TOKEN, near=near)
+    first, *_ = generate.near_misses(TOKEN, of=positives, near=near)
+
+    assert re.search(TOKEN.encode(), first)
+    assert b"acme" not in first
 
 
 def test_an_expression_of_one_value():

@@ -14,6 +14,8 @@ from dlp.signatures.compiler import compile_packs
 from dlp.signatures.finding import finds
 from dlp.signatures.image import ImageSignature, KernelImage
 from dlp.signatures.pack import Pack, Signature
+from dlp.signatures.proximity import Proximity
+from tests.signatures import making
 from tests.signatures.making import regex_pack
 
 _BYTES = [bytes([byte]) for byte in b' -07A a_.="/19\0\xff']
@@ -252,3 +254,17 @@ def test_counts(image):
     assert counts.candidates[visa] >= 1
     assert counts.groups >= 4
     assert 35 == counts.bytes
+
+
+def test_keyword_that_the_kernel_asks_for():
+    """A value counts where a keyword stands before it, wherever the stream is cut."""
+    near = Proximity((b"acme",), 10, "before")
+    made = making.pack(replace(making.signature("acmekey[0-9]{8}(?![0-9])"), proximity=near))
+    image = compile_packs([made])
+    runner = model.Model(image)
+    with_word, without = b"the acme: acmekey12345678.", b"the corp: acmekey12345678."
+
+    assert near == image.signatures[0].near
+    for place in range(1, len(with_word)):
+        assert list(runner.stream([with_word[:place], with_word[place:]])), place
+        assert not list(runner.stream([without[:place], without[place:]])), place

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dlp.errors import Place
 from dlp.signatures import document
-from dlp.signatures.pack import Pack, Proximity, load_pack
+from dlp.signatures.pack import Pack, load_pack
+from dlp.signatures.proximity import Proximity
 from dlp.signatures.writing import pack_text, scalar
 from tests.signatures.making import signature
 

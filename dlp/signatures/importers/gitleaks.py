@@ -177,9 +177,8 @@ def _made(rule: _Rule, pack: str, file: Path, number: int, taken: set[str]) -> _
         raise PackError("it has no regex: a rule about paths only")
     rewritten = rewrite(rule.regex, rule.secret_group)
     near = _near(rule, rewritten)
-    words = near.keywords if near else ()
-    matching = generate.positives(rewritten.regex, count=_SAMPLES, words=words)
-    others = generate.near_misses(rewritten.regex, of=matching, count=_SAMPLES)
+    matching = generate.positives(rewritten.regex, count=_SAMPLES, near=near)
+    others = generate.near_misses(rewritten.regex, of=matching, count=_SAMPLES, near=near)
     if not others:
         raise PackError("no near miss could be made of the expression")
     signature = Signature(

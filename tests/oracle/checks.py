@@ -71,8 +71,9 @@ def es_dni(value: bytes) -> bool:
 def fr_nir(value: bytes) -> bool:
     """97 less the first thirteen modulo 97; Corsica's 2A counts as 19 and 2B as 18."""
     text = alphanumerics(value)
-    number = text[:13].replace("2A", "19").replace("2B", "18")
-    return 97 - int(number) % 97 == int(text[13:15])
+    department = {"2A": "19", "2B": "18"}.get(text[5:7], text[5:7])
+    number = text[:5] + department + text[7:13]
+    return number.isdigit() and 97 - int(number) % 97 == int(text[13:15])
 
 
 def pl_pesel(value: bytes) -> bool:

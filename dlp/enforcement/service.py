@@ -25,6 +25,7 @@ from dlp.datapath import abi
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import Event, Payload
 from dlp.enforcement import names as release_names
+from dlp.enforcement.candidates import Sample
 from dlp.enforcement.controller import Controller
 from dlp.enforcement.flows import flows_of
 from dlp.enforcement.gate import Gatekeeper
@@ -34,13 +35,16 @@ from dlp.enforcement.incidents import IncidentRecorder
 from dlp.enforcement.isolation import Isolation
 from dlp.enforcement.keys import slot_of
 from dlp.enforcement.kill import Killer
-from dlp.enforcement.loaded import Loaded, matcher_rules, prepare, warn_of_late_keys
+from dlp.enforcement.loaded import Loaded, configured, matcher_rules, warn_of_late_keys
 from dlp.enforcement.losses import Losses, sample
 from dlp.enforcement.quarantine import Quarantine
 from dlp.enforcement.recorder import VerdictRecorder
+from dlp.enforcement.releases import Releases
 from dlp.enforcement.responses import Responses
+from dlp.enforcement.restored import Restored
 from dlp.enforcement.rules import Rules
 from dlp.enforcement.stats import stats_of
+from dlp.enforcement.vault import Vault
 from dlp.enforcement.verdicts import Release, Translator
 from dlp.enforcement.words import Words
 from dlp.errors import DlpError
@@ -63,6 +67,12 @@ from dlp.store.verdicts import VerdictStore
 _BEAT_S = 1.0
 _SWEEP_S = 30.0
 _FLUSH_S = 2.0
+_OBSERVE_S = 5.0
+_CANDIDATES = (
+    abi.Reason.BLOOM_CANDIDATE,
+    abi.Reason.DIGIT_CANDIDATE,
+    abi.Reason.SHAPE_CANDIDATE,
+)
 # A quarter of the ring of events, so that no workload fills it alone.
 _EVENT_BURST = 1000
 
@@ -77,6 +87,7 @@ class GatewayService:
         datapath: Datapath,
         store: VerdictStore,
         key: bytes,
+        restored: Restored,
     ) -> None:
         self._loaded = loaded
         self._netns = tuple(netns)
@@ -119,6 +130,16 @@ class GatewayService:
             log=self._log,
         )
         self._isolation.apply()
+        self._releases = Releases(
+            store.releases,
+            Vault(loaded.config.releases_dir),
+            restored,
+            loaded=lambda: self._loaded,
+            switch=self._switch,
+            tell=self._incidents.add,
+            cache=usual_directory(),
+            log=self._log,
+        )
         self._responses = Responses(self._killer.add, self._isolation.escalate)
         counted = {who.netns for who in list(datapath.tables["workloads"].keys())}
         self._losses = Losses(partial(sample, datapath), counted)
@@ -165,6 +186,7 @@ class GatewayService:
             self._controller.watch_cgroups,
             self._controller.mend,
             self._keep_gates,
+            self._watch_releases,
         )
         self._tasks = [group.create_task(each()) for each in work]
         await self._matcher.start(group)
@@ -206,8 +228,13 @@ class GatewayService:
             verdicts_lost=self._recorder.lost,
             incidents_lost=self._incidents.lost,
             gates=self._gate.problems(),
+            releases=self._releases.problems(time.time()),
             now=time.time(),
         )
+
+    @property
+    def releases(self) -> Releases:
+        return self._releases
 
     async def workloads(self) -> list[Workload]:
         return self._controller.workloads()
@@ -227,7 +254,8 @@ class GatewayService:
         )
 
     async def signatures(self) -> list[ImageSignature]:
-        return list(self._loaded.image.signatures)
+        signatures = self._loaded.image.signatures
+        return [signatures[index] for index in self._loaded.live]
 
     async def verdicts(self, query: VerdictQuery) -> list[Verdict]:
         return await self._store.query(query)
@@ -248,31 +276,33 @@ class GatewayService:
         return next((one for one in await self.workloads() if one.name == name), gone)
 
     async def reload(self) -> ReloadResult:
-        loaded = await asyncio.to_thread(
-            prepare, self._loaded.config.file, self._netns, cache=usual_directory()
+        before = self._loaded
+        config = await asyncio.to_thread(configured, before.config.file, self._netns)
+        warn_of_late_keys(before.config, config)
+        loaded = await self._releases.reload(config)
+        self._gate.apply(config.workloads)
+        self._log.info("configuration reloaded", release=self._release)
+        return ReloadResult(
+            release=self._release,
+            image=loaded.image.version,
+            signatures=len(loaded.live),
+            policies=len(config.policies),
+            changed=loaded.config != before.config or loaded.image != before.image,
         )
-        warn_of_late_keys(self._loaded.config, loaded.config)
-        changed = loaded.config != self._loaded.config or loaded.image != self._loaded.image
+
+    async def _switch(self, loaded: Loaded) -> None:
+        """Make another configuration or set run. Raises DlpError: what ran runs on."""
         before, self._loaded = self._loaded, loaded
         # Findings of these rules can come before the kernel has them.
         self._translator.add(Release(self._release + 1, loaded.image, loaded.policies))
         try:
-            await self._matcher.replace(matcher_rules(self._loaded.image), self._release + 1)
+            await self._matcher.replace(matcher_rules(loaded.image), self._release + 1)
             await self._holds.replace(loaded, self._release + 1)
             self._make_live()
         except DlpError:
             self._loaded = before
             raise
         await self._controller.apply(Rules.of(loaded.config, loaded.policies))
-        self._gate.apply(loaded.config.workloads)
-        self._log.info("configuration reloaded", release=self._release)
-        return ReloadResult(
-            release=self._release,
-            image=loaded.image.version,
-            signatures=len(loaded.image.signatures),
-            policies=len(loaded.config.policies),
-            changed=changed,
-        )
 
     def subscribe(
         self, *, after: int | None = None
@@ -307,6 +337,29 @@ class GatewayService:
             event_burst=_EVENT_BURST,
         )
         self._holds.live(self._release)
+
+    async def _watch_releases(self) -> None:
+        """Look what a release costs, and whether what is in force has expired, until cancelled.
+
+        Apart from the beat, which must not wait where one is rolled back.
+        """
+        while True:
+            await asyncio.sleep(_OBSERVE_S)
+            self._releases.expire(time.time())
+            if self._releases.watching:
+                await self._observe()
+
+    async def _observe(self) -> None:
+        rows = [self._datapath.counters(slot_of(key)) for key in self._controller.keys().values()]
+        sample = Sample(
+            time.monotonic(),
+            sum(row[reason][0] for row in rows for reason in _CANDIDATES),
+            sum(row[abi.Reason.INSPECTED][1] for row in rows),
+        )
+        try:
+            await self._releases.observe(sample)
+        except DlpError as error:
+            self._log.error("release not rolled back", reason=str(error))
 
     def _total(self, reason: abi.Reason) -> int:
         return sum(

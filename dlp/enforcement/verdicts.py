@@ -224,7 +224,7 @@ class Translator:
             return None
         known = found_by.image.signatures[finding.signature]
         # The rule is looked up in the flow's own release: its policy is numbered there.
-        number = release.index_of(known.id)
+        number = finding.signature if found_by is release else release.index_of(known.id)
         row = release.policies.action_for(flow.policy, number) if number is not None else None
         gone = finding.offset + finding.length if left is None else left
         by_kernel = left is not None and known.decided is DecidedBy.KERNEL

@@ -47,8 +47,8 @@ class PolicySet:
         check_signatures(config, subjects)
         _check_exceptions(config)
         self._held = held_signatures(config, subjects)
-        self._policies = config.policies
-        self._settings = (strictest_settings(config.policies), *config.policies)
+        self._policies: tuple[Policy, ...] = config.policies
+        self._settings: tuple[Policy, ...] = (strictest_settings(config.policies), *config.policies)
         self._place = config.place
         self._selectors = tuple(_Selector(policy) for policy in config.policies)
         own = [_rows(policy, subjects) for policy in config.policies]
@@ -133,6 +133,10 @@ class PolicySet:
             if selector.may_match(netns):
                 by_cgroup.append(number)
         return tuple(by_cgroup)
+
+    def rules(self, policy_index: int) -> Mapping[int, RuleRow]:
+        """The rows of a policy, by signature index."""
+        return self._rules[policy_index]
 
     def action_for(self, policy_index: int, signature_index: int) -> RuleRow | None:
         """The first rule of a policy that names the signature; None where none does."""

@@ -151,3 +151,15 @@ def test_usual_directory(monkeypatch, tmp_path):
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert tmp_path / "dlp" / "images" == caching.usual_directory()
+
+
+def test_found(tmp_path):
+    """What was kept is found without compiling; what was not, or elsewhere, is not."""
+    packs = [pack(signature("abcdefghijk"))]
+    held = [packs[0].signatures[0].id]
+    kept, nothing = Cache(tmp_path / "images"), Cache(None)
+
+    assert (None, None) == (kept.found(packs), nothing.found(packs))
+    image = kept.image(packs, held=held)
+    assert image == kept.found(packs, held=held)
+    assert None is kept.found(packs)

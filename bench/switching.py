@@ -42,13 +42,13 @@ class Switched:
     """What came of the traffic during `switches` loads.
 
     Attributes:
-        times_ms: of each load, its pause for packets on their way included.
+        times_ms: of each load: to write the tables, and for the store that switches.
         leaks: connections that tried; `complete` card numbers arrived.
         streams: honest ones that ended; `differing` arrived otherwise than they were sent.
     """
 
     switches: int
-    times_ms: tuple[float, ...]
+    times_ms: tuple[tuple[float, float], ...]
     seconds: float
     bytes: int
     leaks: int
@@ -64,12 +64,12 @@ def measure(
     receiver: str,
     address: str,
     corpus: Path,
-    switch: Callable[[int], float],
+    switch: Callable[[int], tuple[float, float]],
     *,
     switches: int,
     pause_s: float = 0.0,
 ) -> Switched:
-    """Run the traffic over `switches` calls of `switch`, which tells the milliseconds it took.
+    """Run the traffic over `switches` calls of `switch`, which tells its two times.
 
     Args:
         pause_s: between two calls, for the same length without any.

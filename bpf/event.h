@@ -39,8 +39,8 @@ static __always_inline int may_tell(struct scratch *s)
 #define SHADOW_BURST 16
 
 /*
- * The same for a shadow rule: a bucket and a ring of its own, and nothing where the workload has
- * no event left, so that it never takes the place of an event of a live rule.
+ * The same for a shadow rule: a bucket and a ring of its own, so that it never takes the place
+ * of an event of a live rule.
  */
 static __always_inline int may_tell_shadow(struct scratch *s)
 {
@@ -59,7 +59,7 @@ static __always_inline int may_tell_shadow(struct scratch *s)
 	if (fresh)
 		b->shadow_filled_ns = s->now;
 	b->shadow_level = level;
-	if (!level || (s->event_burst && !b->level))
+	if (!level)
 		return 0;
 	b->shadow_level = level - 1;
 	return 1;

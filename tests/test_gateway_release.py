@@ -117,6 +117,44 @@ def test_life(releasing, web, release):
         assert "ok" == gateway.api("/health")["status"]
 
 
+def test_diff(releasing, web, release):
+    """In shadow both sets' hits are counted on the same traffic, and told with masked examples."""
+    word = planted("FIRSTKEY")
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        assert None is gateway.api("/releases/1/diff")["since"]
+        dlp(releasing, "shadow", 1)
+        leaks = [web.leaks(word) for _ in range(3)] + [web.leaks(CARD) for _ in range(2)]
+        until(lambda: len(gateway.api("/releases/1/diff")["entries"]) == 2)
+        until(lambda: all(one["examples"] for one in gateway.api("/releases/1/diff")["entries"]))
+        gateway.api("/reload", "POST")  # counts go on
+        assert web.leaks(word)
+        found = gateway.api("/releases/1/diff")
+        shown = dlp(releasing, "diff", 1).stdout
+        stored = [one["signature"] for one in gateway.verdicts()]
+
+    assert [True, True, True, False, False] == leaks
+    by_id = {one["signature"]: one for one in found["entries"]}
+    new, old = by_id["own.key.long"], by_id["pci.card.visa"]
+    assert (web.inner, 0, 4, 4, 0) == (
+        new["workload"],
+        new["live"],
+        new["candidate"],
+        new["would_newly_drop"],
+        new["would_no_longer_drop"],
+    )
+    assert (2, 0, 0, 2) == (
+        old["live"],
+        old["candidate"],
+        old["would_newly_drop"],
+        old["would_no_longer_drop"],
+    )
+    assert ["FIRSTKEY*************"] == [one["masked"] for one in new["examples"]]
+    assert "FIRSTKEY*****" in shown
+    assert "ABCDEFGHIJ12" not in shown
+    assert "own.key.long" not in stored
+
+
 def test_restart(releasing, web, release):
     """A live release is live again after SIGKILL, and a canary too; a reload keeps both."""
     word, other = planted("FIRSTKEY"), planted("OTHERKEY")

@@ -43,6 +43,7 @@ from dlp.enforcement.releases import Releases
 from dlp.enforcement.responses import Responses
 from dlp.enforcement.restored import Restored
 from dlp.enforcement.rules import Rules
+from dlp.enforcement.shadow import ShadowAccount
 from dlp.enforcement.stats import stats_of
 from dlp.enforcement.vault import Vault
 from dlp.enforcement.verdicts import Release, Translator
@@ -59,6 +60,7 @@ from dlp.model import (
     Workload,
     WorkloadState,
 )
+from dlp.releases.diff import Count, Hits
 from dlp.service import Health, IncidentQuery, ReloadResult, VerdictQuery
 from dlp.signatures.cache import usual_directory
 from dlp.signatures.image import ImageSignature
@@ -130,6 +132,7 @@ class GatewayService:
             log=self._log,
         )
         self._isolation.apply()
+        self._account = ShadowAccount()
         self._releases = Releases(
             store.releases,
             Vault(loaded.config.releases_dir),
@@ -137,6 +140,7 @@ class GatewayService:
             loaded=lambda: self._loaded,
             switch=self._switch,
             tell=self._incidents.add,
+            counted=self._counted,
             cache=usual_directory(),
             log=self._log,
         )
@@ -175,6 +179,8 @@ class GatewayService:
         payload = self._datapath.on_payload(self._on_payload)
         self._loop.add_reader(events.fileno(), events.consume)
         self._loop.add_reader(payload.fileno(), payload.consume)
+        shadow = self._datapath.on_shadow_events(self._on_shadow_event)
+        self._loop.add_reader(shadow.fileno(), shadow.consume)
         held = self._datapath.on_held(self._on_held)
         self._loop.add_reader(held.fileno(), held.consume)
         work = (
@@ -327,7 +333,8 @@ class GatewayService:
         release_names.add(
             release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
         )
-        self._datapath.load(
+        self._account.count(self._hits())  # they begin at 0 with the load
+        took = self._datapath.load(
             loaded.image,
             policies,
             hmac_key=self._key,
@@ -336,7 +343,28 @@ class GatewayService:
             bindings=self._controller.bindings(loaded.policies),
             event_burst=_EVENT_BURST,
         )
+        self._account.loaded(loaded)
         self._holds.live(self._release)
+        self._log.info(
+            "loaded",
+            release=self._release,
+            signatures=len(loaded.image.signatures),
+            write_ms=round(took.write_s * 1000, 1),
+            switch_ms=round(took.switch_s * 1000, 3),
+        )
+
+    def _hits(self) -> dict[tuple[str, int], Count]:
+        """The kernel's counts by workload and number of the signature, since the last load."""
+        names = {slot_of(key): name for name, key in self._controller.keys().items()}
+        return {
+            (names[slot], index): Count(hits.matches, hits.acted, hits.prefilters)
+            for (slot, index), hits in self._datapath.hits().items()
+            if slot in names
+        }
+
+    def _counted(self) -> tuple[Hits, float | None]:
+        self._account.count(self._hits())
+        return self._account.found()
 
     async def _watch_releases(self) -> None:
         """Look what a release costs, and whether what is in force has expired, until cancelled.
@@ -378,8 +406,19 @@ class GatewayService:
         if incident is not None:
             self._incidents.add(incident)
         if verdict is not None:
+            self._saw(event, verdict)
             self._recorder.add(verdict)
             self._responses.to_event(event, verdict)
+
+    def _on_shadow_event(self, event: Event) -> None:
+        """Told of and nothing else: no verdict is stored, nobody is cut off."""
+        verdict = self._translator.from_event(event)
+        if verdict is not None:
+            self._saw(event, verdict)
+
+    def _saw(self, event: Event, verdict: Verdict) -> None:
+        if event.kind is abi.EventKind.MATCH and event.release == self._release:
+            self._account.saw(event.signature, verdict)
 
     def _on_payload(self, payload: Payload) -> None:
         self._translator.saw(payload)

@@ -130,6 +130,7 @@ def test_fewer_hops(bench, pair, family: int):
         sender.setsockopt(level, option, 3)
         sender.sendall(b"few")
         until(lambda: bench.packets()[Reason.HOP_LIMIT] > before[Reason.HOP_LIMIT])
+        until(lambda: len(stream) >= len(b"first, more, "))
         early = bytes(stream)
         sender.setsockopt(level, option, 80)
         assert settled(sender)

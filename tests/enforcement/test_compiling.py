@@ -55,6 +55,6 @@ async def test_endless():
     """A pattern that backtracks for ever on its own sample is ended, and the loop is not held."""
     began = time.monotonic()
 
-    with pytest.raises(PackError, match="took longer than"):
+    with pytest.raises(PackError, match="it backtracks"):
         await compiled(packs(FOREVER), (), timeout_s=4.0)
     assert time.monotonic() - began < 15

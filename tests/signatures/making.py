@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from dlp.errors import Place
@@ -49,3 +50,8 @@ def pack(*signatures: Signature) -> Pack:
 def regex_pack(regex: str, validator: str = "") -> Pack:
     """A pack of one signature with this expression."""
     return pack(signature(regex, validator=validator))
+
+
+def begun(regex: str) -> str:
+    """The expression without a long optional part in front, which a match does without."""
+    return re.sub(r"^((?:\(\?i\))?)\[[^]]*\]\{0,\d\d+\}\??", r"\1", regex)

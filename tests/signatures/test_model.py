@@ -1,6 +1,5 @@
 """The image finds what `re` finds: built-in packs on mutated samples, random expressions."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,7 @@ from dlp.signatures.image import ImageSignature, KernelImage
 from dlp.signatures.pack import Pack, Signature
 from dlp.signatures.proximity import Proximity
 from tests.signatures import making
-from tests.signatures.making import regex_pack
+from tests.signatures.making import begun, regex_pack
 
 _BYTES = [bytes([byte]) for byte in b' -07A a_.="/19\0\xff']
 _SLOW = settings(
@@ -40,16 +39,11 @@ def disagreements(
 
 def agrees(source: Signature, compiled: ImageSignature, data: bytes, hits: set[int]) -> bool:
     """Whether the hits of one signature are what `re` finds."""
-    expression = _begun(source.regex) if compiled.decided is DecidedBy.KERNEL else source.regex
+    expression = begun(source.regex) if compiled.decided is DecidedBy.KERNEL else source.regex
     matches = list(finds(expression, source.validator, data))
     if compiled.decided is DecidedBy.KERNEL:
         return hits == {start for start, _ in matches}
     return all(any(start <= hit < end for hit in hits) for start, end in matches)
-
-
-def _begun(regex: str) -> str:
-    """The expression without a long optional part in front, which a match does without."""
-    return re.sub(r"^((?:\(\?i\))?)\[[^]]*\]\{0,\d\d+\}\??", r"\1", regex)
 
 
 def every(packs: tuple[Pack, ...]) -> list[Signature]:

@@ -106,7 +106,7 @@ def test_names_and_paths(tmp_path):
     packs = load_packs(["pci", "./mine.yaml"], tmp_path)
 
     assert ["pci", "mine"] == [pack.name for pack in packs]
-    assert {"pci", "pii", "secrets"} <= set(builtin_names())
+    assert {"pci", "pii-us", "secrets"} <= set(builtin_names())
     with pytest.raises(PackError, match="no signature pack 'nope'"):
         load_packs(["nope"], tmp_path)
     with pytest.raises(PackError, match="no signature pack"):

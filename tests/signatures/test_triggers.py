@@ -14,7 +14,7 @@ from dlp.signatures.compiler import compile_packs
 from dlp.signatures.finding import finds
 from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import KernelImage
-from tests.signatures.making import pack, regex_pack, signature
+from tests.signatures.making import begun, pack, regex_pack, signature
 
 
 def every(packs):
@@ -58,7 +58,8 @@ def test_what_has_a_trigger(held):
     """Nearly all tokens and keys do, numbers do not: their first digits tell nothing."""
     known = bounded(held)
 
-    assert {"pci", "pii"}.isdisjoint(id_.split(".")[0] for id_ in known)
+    bare = {"pci.card.visa", "pii.us.ssn", "pii.iban.mixed", "pii.br.cpf", "phi.us.npi"}
+    assert bare.isdisjoint(known)
     secrets = {one.id for one in held.signatures if one.id.startswith("secrets.")}
     assert len(secrets - known.keys()) < len(secrets) / 20
 
@@ -98,6 +99,8 @@ def test_every_sample_cut_anywhere(packs, held):
         for sample in source.must_match:
             for start, end in finds(source.regex, source.validator, sample):
                 least = start + known[source.id]
+                if least > end:
+                    seen.add(source.id)  # shorter than another alternative's trigger
                 for phase in range(held.stride):
                     for cut in {least, least + 1, end} & set(range(least, end + 1)):
                         begun = model.triggered(held, sample[:cut], phase).get(source.id, {})
@@ -235,10 +238,10 @@ def test_random_expressions(regex, texts, phase):
         return
     for words in texts:
         data = "".join(words).encode()
-        for start, end in finds(one.regex, "", data):
+        for start, end in finds(begun(one.regex), "", data):
             seen = data[: min(end, start + compiled.leaves + 1)]
-            begun = model.triggered(image, seen, phase).get(one.id, {}).keys()
-            assert start in begun | model.found(image, seen, phase).get(one.id, set())
+            held = model.triggered(image, seen, phase).get(one.id, {}).keys()
+            assert start in held | model.found(image, seen, phase).get(one.id, set())
 
 
 def test_the_model_sees_a_lost_trigger(held):

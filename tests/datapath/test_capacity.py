@@ -19,7 +19,7 @@ from tests.kernelpath import HMAC_KEY, policy
 from tests.signatures.making import signature
 
 pytest_plugins = ["tests.kernelpath_fixture"]
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.long]  # has limits of time
 
 MB = 1_000_000
 COUNT = 1000

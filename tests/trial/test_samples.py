@@ -84,6 +84,7 @@ def test_a_failure_is_named(made, engine, sample, verdict):
 
 
 @pytest.mark.kernel
+@pytest.mark.long
 def test_builtin_packs_in_the_kernel(kernel, packs, image):
     """The programs judge every sample of every built-in pack right, in every cut."""
     tried = list(try_samples(kernel, packs, image))

@@ -52,6 +52,7 @@ BUILT_IN = (
 NETNS = 0x0DDB_A115
 SLOT = NETNS % abi.WORKLOADS
 HMAC_KEY = b"oracle"
+LEAST = 3  # packs: cards, secrets, keywords
 ENOUGH = 60  # signatures of a pack
 NEVER = 0xFF  # distinct values: more than any case has
 _TIME = abi.EventStruct.time_ns
@@ -72,7 +73,7 @@ def signature_set(stride: int | None = None) -> SignatureSet:
     loaded = tuple(map(_thinned, load_packs(BUILT_IN, Path.cwd())))
     if stride is not None:
         loaded = tuple(_at_stride(pack, stride) for pack in loaded)
-    image = compile_packs([pack for pack in loaded if pack.signatures], stride=stride)
+    image = _compiled([pack for pack in loaded if pack.signatures], stride)
     ids = [signature.id for signature in image.signatures]
     inspected = frozenset(s.id for s in image.signatures if s.decided is DecidedBy.INSPECTOR)
     known = packs.load(BUILT_IN, inspected)
@@ -80,6 +81,17 @@ def signature_set(stride: int | None = None) -> SignatureSet:
     samples = {name: known.samples[name] for name in ids}
     chosen = Packs(tuple(rules[name] for name in ids), samples)
     return SignatureSet(f"stride {image.stride}", image, chosen)
+
+
+def _compiled(chosen: list[Pack], stride: int | None) -> KernelImage:
+    """At some strides the digit lane has no room for all regions: with fewer of them then."""
+    while True:
+        try:
+            return compile_packs(chosen, stride=stride)
+        except PackError:
+            if len(chosen) <= LEAST:
+                raise
+            del chosen[-LEAST]
 
 
 def _thinned(pack: Pack) -> Pack:

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--memory", type=int, default=3072, metavar="MB", help="of each guest")
     parser.add_argument(
-        "--timeout", type=float, default=4000, metavar="SECONDS", help="for each guest"
+        "--timeout", type=float, default=2700, metavar="SECONDS", help="for each guest"
     )
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache/kernels", help="of images")
     parser.add_argument(

@@ -130,16 +130,14 @@ def test_old_files_go(tmp_path):
 
 
 def test_speed(tmp_path):
-    """1,000 signatures are there again in a fraction of what compiling them takes."""
+    """1,000 signatures are there again within 0.3 s of processor time."""
     many = [
         signature(rf"\btok{n:04}_[0-9a-f]{{32}}\b", id_=f"made.token.n{n}") for n in range(1000)
     ]
-    begun = time.process_time()
     Cache(tmp_path).image([pack(*many)])
     Cache(tmp_path).subjects([pack(*many)])
-    cold = time.process_time() - begun
     begun = time.process_time()
     Cache(tmp_path).subjects([pack(*many)])
     Cache(tmp_path).image([pack(*many)])
 
-    assert time.process_time() - begun < cold / 3
+    assert time.process_time() - begun < 0.3

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlp.datapath import libbpf
+from dlp.datapath.grace import expedited
 from dlp.datapath.pins import BPFFS, is_bpffs
 from dlp.errors import KernelError
 
@@ -151,7 +152,14 @@ def create(program: int, index: int, hook: Hook) -> int:
         KernelError: the device is gone, the program is on it already, or it is no classifier.
     """
     attributes = _Create(program=program, index=index, hook=hook, flags=_BEFORE)
-    return _bpf(_LINK_CREATE, attributes, "creating a link")
+    with expedited():
+        return _bpf(_LINK_CREATE, attributes, "creating a link")
+
+
+def release(fd: int) -> None:
+    """Close the descriptor of a link; one that is pinned nowhere leaves its device."""
+    with expedited():
+        os.close(fd)
 
 
 def update(link: int, program: int) -> None:
@@ -166,10 +174,11 @@ def update(link: int, program: int) -> None:
 def detach(link: int) -> None:
     """Cut the link off its device, whoever else holds it; no error where it hangs on none."""
     attributes = (ct.c_uint32 * 1)(link)
-    if _libc.syscall(_SYS_BPF, _LINK_DETACH, ct.byref(attributes), 4) < 0:
+    with expedited():
+        failed = _libc.syscall(_SYS_BPF, _LINK_DETACH, ct.byref(attributes), 4) < 0
         number = ct.get_errno()
-        if number != errno.ENOLINK:
-            raise KernelError(f"detaching a link: {os.strerror(number)}")
+    if failed and number != errno.ENOLINK:
+        raise KernelError(f"detaching a link: {os.strerror(number)}")
 
 
 def info(link: int) -> Link:

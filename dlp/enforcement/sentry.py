@@ -107,7 +107,7 @@ class Sentry:
             self._released[inode, index] = peer
             closed = self._closed.pop((inode, index), None)
         if closed is not None:
-            os.close(closed.guard)
+            links.release(closed.guard)
 
     def close(self) -> None:
         """End the thread; what is closed is opened."""
@@ -168,7 +168,7 @@ class Sentry:
             self._released = {key: peer for key, peer in self._released.items() if key[0] != inode}
             opened = [self._closed.pop(key) for key in tuple(self._closed) if key[0] == inode]
         for closed in opened:
-            os.close(closed.guard)
+            links.release(closed.guard)
 
     def _place(self, inode: int, fd: int | None) -> None:
         before = self._places.pop(inode, None)
@@ -192,7 +192,7 @@ class Sentry:
             self._released.pop((inode, index), None)
             closed = self._closed.pop((inode, index), None)
         if closed is not None:
-            os.close(closed.guard)
+            links.release(closed.guard)
 
     def _resync(self, watched: _Watched) -> None:
         """Messages were lost: close what came, let go of what hangs on no device any more."""
@@ -205,7 +205,7 @@ class Sentry:
             gone = [key for key, one in self._closed.items() if not links.info(one.guard).index]
             opened = [self._closed.pop(key) for key in gone]
         for closed in opened:
-            os.close(closed.guard)
+            links.release(closed.guard)
         for link in there:
             self._came(watched, link)
 
@@ -232,7 +232,7 @@ class Sentry:
                     if self._released.get(key) != peer:
                         self._closed[key] = Closed(since, now.sent if now else 0, guard)
                         return
-                os.close(guard)  # all stood by then
+                links.release(guard)  # all stood by then
                 return
 
     def _end(self) -> None:
@@ -240,8 +240,9 @@ class Sentry:
             watched.close()
         with self._lock:
             guards = [closed.guard for closed in self._closed.values()]
-            opened = [*guards, *self._places.values(), self._program]
             self._closed.clear()
-        for fd in opened:
+        for guard in guards:
+            links.release(guard)
+        for fd in (*self._places.values(), self._program):
             os.close(fd)
         self._selector.close()

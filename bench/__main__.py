@@ -24,10 +24,10 @@ from dlp.signatures.pack import Pack, load_pack, load_packs
 
 SECTIONS = (
     *("testrun", "packet", "gso", "throughput", "startup"),
-    *("guard", "against", "hold", "stream", "worst", "tamper", "flood"),
+    *("guard", "against", "hold", "stream", "worst", "tamper", "flood", "switch"),
 )
 # What takes long: left out by --quick unless it is named.
-_LONG = ("throughput", "startup", "against", "stream", "tamper", "flood")
+_LONG = ("throughput", "startup", "against", "stream", "tamper", "flood", "switch")
 _CACHE = Path(__file__).resolve().parent.parent / ".cache" / "bench"
 _PLANTED_TOKENS = 10
 
@@ -86,6 +86,7 @@ def _measure(options: argparse.Namespace) -> Results:
             ("stream", enforcing.held_stream),
             ("worst", enforcing.worst),
             ("flood", enforcing.flooded),
+            ("switch", enforcing.switch),
         ):
             if name in chosen:
                 part(plan, packs, results)

@@ -24,7 +24,7 @@ from bench.gateway import bounded, pins
 from bench.namespaces import Link
 from dlp.datapath import abi, links
 from dlp.datapath.abi import DeviceFlag, Reason
-from dlp.datapath.datapath import Datapath
+from dlp.datapath.datapath import Datapath, LoadTimes
 from dlp.datapath.events import Payload
 from dlp.datapath.links import Hook
 from dlp.datapath.pins import Layout
@@ -34,7 +34,7 @@ from dlp.signatures.image import KernelImage
 
 _POLICY = 1
 _BEAT_S = 0.5
-NEVER = 0xFFFF  # distinct values: more than any flow has
+NEVER = 0xFF  # distinct values: more than any flow has
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def load(
     flags: PolicyFlag,
     threshold: int = 1,
     timeout_ms: int = 500,
-) -> None:
+) -> LoadTimes:
     """One policy for all: the named signatures have their action, the others alert.
 
     `threshold`: distinct values in a flow at which an alert begins.
@@ -87,7 +87,7 @@ def load(
         hold_timeout_ms=timeout_ms,
     )
     policies = KernelPolicies(policies=(policy, policy), next_expiry=None)
-    datapath.load(image, policies, hmac_key=b"bench", release=1)
+    return datapath.load(image, policies, hmac_key=b"bench", release=1)
 
 
 @contextmanager

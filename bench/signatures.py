@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 SEED = 7
 PACK = "bench"
-DIGIT_PACKS = ("pci", "pii")
+DIGIT_PACKS = ("pci", "pii-iban", "pii-us")
 CARD = "4111 1111 1111 1111"  # a test number that every payment provider publishes
 
 _ALNUM = string.ascii_letters + string.digits

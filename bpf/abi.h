@@ -23,7 +23,18 @@
 #define DLP_BLOOM_WORDS \
 	8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
 #define DLP_SIGNATURES 4096
-#define DLP_SHAPES 4096
+#define DLP_SHAPES 16384
+#define DLP_SUMS 256 /* weighted sums, each once however many signatures name it */
+#define DLP_SUM_LONGEST 32
+#define DLP_SUM_LARGEST 127
+#define DLP_SUM_ANY 254 /* right, whatever stands at the check's position */
+#define DLP_SUM_NEVER 255
+#define DLP_KEYWORD 32 /* bytes of a keyword */
+#define DLP_KEYWORDS 1024 /* each once, however many signatures name it */
+#define DLP_KEYWORD_WORDS 16 /* of 64 bits, one bit a keyword */
+#define DLP_NEARS 256 /* keyword lists with their distances; row 0 is none */
+#define DLP_STARTS 1024 /* what two bytes of a word are told apart by: five bits of each */
+#define DLP_WINDOW 64 /* values of a workload remembered for a rule; the highest threshold */
 #define DLP_POLICIES 64
 #define DLP_DESTINATIONS 32
 #define DLP_WORKLOADS 1024
@@ -115,6 +126,9 @@ enum dlp_reason {
 		71, /* dropped: IPv4 options or IPv6 extension headers, by other_protocols */
 	DLP_R_HOP_LIMIT = 72, /* dropped: TCP payload with fewer hops to go than the flow had */
 	DLP_R_BLOCK_LOST = 73, /* no room to remember a block: the workload itself is marked */
+	DLP_R_SHADOW_MATCH = 74, /* a match of a shadow rule: counted, nothing else */
+	DLP_R_SHADOW_LIMITED = 75, /* events of shadow rules past their share */
+	DLP_R_NO_KEYWORD = 76, /* shape fits, no keyword of the signature stands before it */
 	DLP_REASONS = 128, /* size of the counter rows */
 };
 
@@ -139,7 +153,9 @@ enum dlp_check {
 	DLP_CHECK_DE_TAX = 5, /* ISO 7064 MOD 11,10 */
 	DLP_CHECK_ES_DNI = 6, /* 8 digits mod 23 gives the letter; X, Y, Z stand for 0, 1, 2 */
 	DLP_CHECK_FR_NIR = 7, /* 97 - (first 13 mod 97); 2A and 2B as 19 and 18 */
-	DLP_CHECKS = 8,
+	DLP_CHECK_WEIGHTED = 8, /* the weighted sums that the signature names, all of them */
+	DLP_CHECK_VERHOEFF = 9, /* Verhoeff's check over the dihedral group of ten, all digits */
+	DLP_CHECKS = 10,
 };
 
 enum dlp_opaque {
@@ -196,6 +212,11 @@ enum dlp_event_flag {
 	DLP_EF_EXCEPTED = 4,
 	DLP_EF_MIDSTREAM = 8,
 	DLP_EF_OWNED = 16, /* `flow` is the socket's cookie */
+	DLP_EF_SHADOW = 32, /* of a shadow rule: `action` is what would have been done */
+};
+
+enum dlp_rule_flag {
+	DLP_RULE_SHADOW = 1, /* matches are counted and told of, and never acted on */
 };
 
 /* What an entry program knows of its device, beside the namespace's key. */
@@ -238,7 +259,7 @@ struct dlp_shape {
 	__u8 left;
 	__u8 right;
 	__u8 trigger; /* 1: the front of a match; begins a hold and decides nothing */
-	__u8 pad;
+	__u8 near; /* 1: a keyword has to stand before it */
 };
 
 struct dlp_anchor_entry {
@@ -258,7 +279,48 @@ struct dlp_signature {
 	__u8 check; /* enum dlp_check */
 	__u8 prefilter; /* 1: the inspector decides */
 	__u8 normalise; /* 1: digest over letters and digits only, upper case; 0: over the bytes as they are */
-	__u8 pad[5];
+	__u8 sums; /* rows of the table of sums that count, 0 to 2 */
+	__u8 sum[2];
+	__u16 near; /* row of the table of keyword lists; 0: no keyword is asked for */
+};
+
+/*
+ * Key: generation * DLP_KEYWORDS + number. Begins with a letter. A byte of `mask` is 0xdf where a
+ * letter of either case may stand, 0xff for any other byte, and 0 behind the keyword's end.
+ */
+struct dlp_keyword {
+	__u8 text[DLP_KEYWORD]; /* in lower case */
+	__u8 mask[DLP_KEYWORD];
+	__u8 length; /* at least 2 */
+	__u8 pad[7];
+};
+
+/* Which keywords begin with two bytes: `count` numbers from `first` on, at the five low bits of either. */
+struct dlp_starts {
+	__u16 first[DLP_STARTS];
+	__u8 count[DLP_STARTS];
+};
+
+/* Key: generation * DLP_NEARS + row. A keyword stands at most `distance` bytes before the value. */
+struct dlp_near {
+	__u64 keyword[DLP_KEYWORD_WORDS]; /* bit number & 63 of word number / 64 */
+	__u8 distance;
+	__u8 pad[7];
+};
+
+/*
+ * Key: generation * DLP_SUMS + row. The sum of the letters and digits as numbers, each times
+ * its weight, modulo `modulus` says which number must stand at position `check`.
+ */
+struct dlp_sum {
+	__u8 weight[DLP_SUM_LONGEST];
+	__u8 expected[DLP_SUM_LARGEST +
+		      1]; /* by remainder: a number, DLP_SUM_ANY or DLP_SUM_NEVER */
+	__u8 modulus; /* 2 to DLP_SUM_LARGEST */
+	__u8 check;
+	__u8 length; /* letters and digits that a value has */
+	__u8 digits; /* 1: a product over 9 counts as the sum of its digits; a doubled letter fails */
+	__u8 pad[4];
 };
 
 struct dlp_bloom {
@@ -289,8 +351,31 @@ struct dlp_lane {
 struct dlp_rule {
 	__u8 action; /* enum dlp_action */
 	__u8 index; /* of the rule in its policy */
-	__u16 threshold; /* distinct values in a flow at which the action begins; 1 is at once */
+	__u8 threshold; /* distinct values at which the action begins; 1 is at once */
+	__u8 flags; /* enum dlp_rule_flag */
 	__u32 id; /* of policy and rule by name: distinct values are counted under it across releases */
+	__u32 window_s; /* 0: values of a flow count; else of the workload, in so many seconds */
+	__u32 pad;
+};
+
+/* Key: generation << 32 | slot of the workload << 16 | signature. Values that are new in their flow. */
+struct dlp_hits {
+	__u64 matches;
+	__u64 acted; /* of these, held or dropped; of a shadow rule, would have been */
+	__u64 prefilters; /* of what the inspector decides: each time that it is called */
+};
+
+struct dlp_window_key {
+	__u64 netns;
+	__u32 rule;
+	__u32 pad;
+};
+
+/* The last values of a rule in a workload, in no order; 0 is none. */
+struct dlp_window {
+	__u64 value[DLP_WINDOW]; /* first bytes of the digest */
+	__u64 seen_ns[DLP_WINDOW]; /* when it was last seen (CLOCK_MONOTONIC) */
+	__u64 changes; /* added to by an atomic operation, which orders the stores before it */
 };
 
 struct dlp_destination {
@@ -345,6 +430,9 @@ struct dlp_constants {
 	__u8 bit_number[64]; /* de Bruijn: index (one * DLP_DEBRUIJN) >> 58 */
 	__u8 value[256]; /* 0..9 digits, 10..35 letters of either case, 0xff others */
 	__u8 dni_letter[32]; /* TRWAGMYFPDXBNJZSQVHLCKE as values */
+	__u8 verhoeff_product[256]; /* of the dihedral group: [a * 16 + b] */
+	__u8 verhoeff_place[128]; /* [place % 8 * 16 + digit] */
+	__u8 kind[256]; /* bit 0: a letter or digit, bit 1: a letter (ASCII) */
 };
 
 #define DLP_DEBRUIJN 0x03F79D71B4CB0A89ULL
@@ -446,6 +534,8 @@ struct dlp_bucket {
 	__u64 filled_ns;
 	__u64 level;
 	__u64 full_ns; /* until then whatever a block would have stopped counts as blocked */
+	__u64 shadow_filled_ns; /* the small share of shadow rules */
+	__u64 shadow_level;
 };
 
 struct dlp_seen_key {

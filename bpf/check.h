@@ -4,9 +4,10 @@
  * policy names, or whose checksum fails, ends here.
  */
 
-#define CHECKED 48 /* hits a call */
+#define CHECKED 32 /* hits a call */
 #define VALUES 48 /* letters and digits of the longest value with a checksum */
 #define EVENT_SHARE 8 /* judged matches a packet; further harmless ones are counted only */
+#define SHADOW_SHARE 2 /* the same of shadow rules: their work must not use up the budget */
 
 /* Letters and digits of the match as numbers, one a byte: 0..9, 10..35. */
 static __always_inline void gather_values(struct scratch *s, struct buffer *buf,
@@ -151,10 +152,78 @@ static __always_inline int fr_nir(const struct scratch *s)
 	return s->count == 15 && 97 - rest == s->value[13] * 10u + s->value[14];
 }
 
-static __always_inline int checksum_holds(struct scratch *s, const struct dlp_constants *c,
-					  u32 check)
+/* Verhoeff 1969: digits from the right, each permuted by its place, multiplied to 0. */
+static __always_inline int verhoeff(struct scratch *s, const struct dlp_constants *c)
 {
-	switch (check) {
+	s->sum = 0;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < 24; i++) {
+		u64 v, there;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		there = below(i, s->count);
+		v = (i & 7) << 4 | (value_at(s, (u64)s->count - 1 - i) & 15);
+		asm volatile("%0 &= 127" : "+r"(v)); /* 6.1 loses sight of it over the OR */
+		v = c->verhoeff_place[v] | (s->sum & 15) << 4;
+		asm volatile("%0 &= 255" : "+r"(v));
+		v = c->verhoeff_product[v];
+		s->sum ^= (s->sum ^ v) & -there;
+	}
+	BARRIER();
+	return s->count && s->sum == 0;
+}
+
+/*
+ * One weighted sum (dlp/signatures/weighted.py is the same). Behind the value's end weights
+ * are 0, so that the loop needs no way out: each would be followed to the end by the verifier.
+ */
+static __always_inline int weighted_sum(struct scratch *s, u32 row)
+{
+	struct dlp_sum *spec;
+	u64 rest, expected;
+
+	s->index_key = s->generation * DLP_SUMS + row;
+	spec = sums.lookup(&s->index_key);
+	if (!spec)
+		return 0;
+	s->sum = 0;
+	s->failed = s->count != spec->length;
+#pragma clang loop unroll(disable)
+	for (u64 i = 0; i < DLP_SUM_LONGEST; i++) {
+		u64 v, weight, product, doubled;
+
+		OPAQUE_VALUE(i);
+		BARRIER();
+		v = value_at(s, i);
+		weight = spec->weight[i & (DLP_SUM_LONGEST - 1)];
+		product = v * weight;
+		doubled = spec->digits & weight >> 1; /* weights are 0, 1 or 2 then */
+		OPAQUE_VALUE(doubled);
+		s->failed |= doubled & below(9, v);
+		product -= 9 & -(doubled & below(9, product));
+		s->sum += product;
+	}
+	BARRIER();
+	rest = s->sum % spec->modulus;
+	asm volatile("%0 &= 127" : "+r"(rest));
+	expected = spec->expected[rest];
+	if (s->failed)
+		return 0;
+	return expected == DLP_SUM_ANY || expected == value_at(s, spec->check);
+}
+
+static __always_inline int weighted(struct scratch *s, const struct dlp_signature *signature)
+{
+	if (!weighted_sum(s, signature->sum[0]))
+		return 0;
+	return signature->sums < 2 || weighted_sum(s, signature->sum[1]);
+}
+
+static __always_inline int checksum_holds(struct scratch *s, const struct dlp_constants *c,
+					  const struct dlp_signature *signature)
+{
+	switch (signature->check) {
 	case DLP_CHECK_NONE:
 		return 1;
 	case DLP_CHECK_LUHN:
@@ -171,6 +240,10 @@ static __always_inline int checksum_holds(struct scratch *s, const struct dlp_co
 		return es_dni(s, c);
 	case DLP_CHECK_FR_NIR:
 		return fr_nir(s);
+	case DLP_CHECK_WEIGHTED:
+		return weighted(s, signature);
+	case DLP_CHECK_VERHOEFF:
+		return verhoeff(s, c);
 	}
 	return 0;
 }
@@ -219,7 +292,7 @@ int check(struct __sk_buff *skb)
 		struct dlp_shape *shape;
 		struct dlp_rule *rule;
 		u64 hit;
-		u32 number, n;
+		u32 number, shadow, n;
 
 		OPAQUE_VALUE(i);
 		BARRIER();
@@ -247,7 +320,7 @@ int check(struct __sk_buff *skb)
 		BARRIER();
 		if (signature->check != DLP_CHECK_NONE && !shape->trigger) {
 			gather_values(s, buf, c, hit >> 16 & INDEX);
-			s->holds = checksum_holds(s, c, signature->check);
+			s->holds = checksum_holds(s, c, signature);
 		}
 		BARRIER();
 		s->whole = s->part & (s->holds ^ 1);
@@ -259,13 +332,29 @@ int check(struct __sk_buff *skb)
 		rule = rules.lookup(&s->rule_key);
 		if (!rule)
 			continue;
+		shadow = rule->flags & DLP_RULE_SHADOW;
 		if (shape->trigger) {
-			if (rule->action == DLP_HOLD)
+			if (rule->action == DLP_HOLD && !shadow)
 				request_hold(s, number);
 			continue;
 		}
 		if (signature->prefilter) {
-			call_inspector(s, rule->action, number);
+			count_prefilter(s, number);
+			if (!shadow)
+				call_inspector(s, rule->action, number);
+			continue;
+		}
+		if (shadow) {
+			tally(s, DLP_R_SHADOW_MATCH, 1, 0);
+			if (s->shadow_judged >= SHADOW_SHARE) {
+				count_match(s, number, 0);
+				continue;
+			}
+			s->shadow_judged++;
+			s->shadows++;
+			n = s->found;
+			s->found_list[n & (FOUND - 1)] = hit | 1ULL << 62;
+			s->found = n + 1;
 			continue;
 		}
 		/* The byte behind it is not known yet: it may be no match at all. */
@@ -277,6 +366,7 @@ int check(struct __sk_buff *skb)
 		tally(s, DLP_R_MATCH, 1, 0);
 		if (s->judged >= EVENT_SHARE && rule->action < DLP_HOLD && rule->threshold < 2) {
 			tally(s, DLP_R_SATURATED, 1, 0);
+			count_match(s, number, 0);
 			if (rule->action == DLP_MIRROR)
 				s->mirror = 1;
 			continue;

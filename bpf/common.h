@@ -53,6 +53,15 @@ static __always_inline u64 nonzero(u64 v)
 	return y >> 63;
 }
 
+/* 1 where a is less than b, both below 2^63; clang would make a jump of (a < b). */
+static __always_inline u64 below(u64 a, u64 b)
+{
+	u64 difference = a - b;
+
+	OPAQUE_VALUE(difference);
+	return difference >> 63;
+}
+
 /* The lesser of two values below 2^63. */
 static __always_inline u64 least(u64 a, u64 b)
 {

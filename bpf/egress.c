@@ -2,7 +2,7 @@
 /*
  * The egress classifier: one entry per namespace, and the programs it leads to.
  *
- *   entry ─► classify ─► scan ─► grams ─► digits ─► shape ─► check ─► judge ─► finish
+ *   entry ─► classify ─► scan ─► grams ─► digits ─► shape ─► near ─► check ─► judge ─► finish
  *
  * with ways back to scan for the next chunk. Compiled by bcc as one text (the build
  * joins the headers, as bcc rewrites map calls in one file only).
@@ -29,8 +29,11 @@
 #include "grams.h"
 #include "digits.h"
 #include "shape.h"
+#include "near.h"
+#include "hits.h"
 #include "check.h"
 #include "digest.h"
+#include "window.h"
 #include "judge.h"
 #include "guard.h"
 

@@ -35,6 +35,42 @@ static __always_inline int may_tell(struct scratch *s)
 	return 1;
 }
 
+#define SHADOW_SHIFT 26 /* one event of shadow rules in 67 ms */
+#define SHADOW_BURST 16
+
+/*
+ * The same for a shadow rule: a bucket and a ring of its own, so that it never takes the place
+ * of an event of a live rule.
+ */
+static __always_inline int may_tell_shadow(struct scratch *s)
+{
+	u32 slot = s->key.netns & (DLP_WORKLOADS - 1);
+	struct dlp_bucket *b = buckets.lookup(&slot);
+	u64 fresh, level;
+
+	if (!b)
+		return 0;
+	fresh = (s->now - b->shadow_filled_ns) >> SHADOW_SHIFT;
+	if ((s64)(s->now - b->shadow_filled_ns) < 0)
+		fresh = 0;
+	level = b->shadow_level + fresh;
+	if (level > SHADOW_BURST)
+		level = SHADOW_BURST;
+	if (fresh)
+		b->shadow_filled_ns = s->now;
+	b->shadow_level = level;
+	if (!level)
+		return 0;
+	b->shadow_level = level - 1;
+	return 1;
+}
+
+static __always_inline void tell_shadow(struct scratch *s)
+{
+	if (!may_tell_shadow(s) || shadow_events.ringbuf_output(&s->event, sizeof(s->event), 0))
+		tally(s, DLP_R_SHADOW_LIMITED, 1, 0);
+}
+
 /* Put the event at hand into the ring. */
 static __always_inline void tell(struct scratch *s)
 {

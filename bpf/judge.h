@@ -33,26 +33,35 @@ static __always_inline u32 count_in_flow(struct __sk_buff *skb, const struct scr
 	return counted;
 }
 
-/* Distinct values of a rule in a flow, this one included; `repeated` if it was there. */
-static __always_inline u32 count_distinct(struct scratch *s, u32 rule, u32 *repeated)
+static __always_inline u32 *find_seen(struct scratch *s, u32 shadow)
 {
-	u32 one = 1, *known;
+	return shadow ? shadow_seen.lookup(&s->seen_key) : seen.lookup(&s->seen_key);
+}
+
+static __always_inline int note_seen(struct scratch *s, u32 shadow)
+{
+	u32 one = 1;
+
+	return shadow ? shadow_seen.update(&s->seen_key, &one) : seen.update(&s->seen_key, &one);
+}
+
+/* Distinct values of a rule in a flow, this one included; `repeated` if it was there. */
+static __always_inline u32 count_distinct(struct scratch *s, u32 rule, u32 shadow, u32 *repeated)
+{
+	u32 *known;
 
 	s->seen_key.flow = s->flow_id;
 	s->seen_key.rule = rule;
 	s->seen_key.pad = 0;
 	s->seen_key.value = *(u64 *)s->event.digest | 1;
-	known = seen.lookup(&s->seen_key);
+	known = find_seen(s, shadow);
 	*repeated = known != 0;
 	if (!known)
-		seen.update(&s->seen_key, &one);
+		note_seen(s, shadow);
 	s->seen_key.value = 0;
-	known = seen.lookup(&s->seen_key);
-	if (!known) {
-		if (seen.update(&s->seen_key, &one))
-			return ~0U; /* cannot count: as if the threshold were reached */
-		return 1;
-	}
+	known = find_seen(s, shadow);
+	if (!known)
+		return note_seen(s, shadow) ? ~0U : 1; /* cannot count: as if it were reached */
 	if (!*repeated)
 		*known += 1;
 	return *known;
@@ -85,7 +94,7 @@ static __always_inline void judge_match(struct __sk_buff *skb, struct scratch *s
 	struct dlp_signature *signature;
 	struct dlp_shape *shape;
 	struct dlp_rule *rule;
-	u32 action, count, number, threshold, rule_id, repeated = 0, flags = 0;
+	u32 action, count, number, threshold, rule_id, window_s, shadow, repeated = 0, flags = 0;
 	s64 sent;
 
 	s->shape_key = s->generation * DLP_SHAPES + (hit >> 32 & (DLP_SHAPES - 1));
@@ -102,6 +111,8 @@ static __always_inline void judge_match(struct __sk_buff *skb, struct scratch *s
 	action = rule->action;
 	threshold = rule->threshold;
 	rule_id = rule->id;
+	window_s = rule->window_s;
+	shadow = rule->flags & DLP_RULE_SHADOW;
 
 	note_begin(s, DLP_EV_MATCH);
 	e->rule = rule->index;
@@ -123,14 +134,29 @@ static __always_inline void judge_match(struct __sk_buff *skb, struct scratch *s
 		flags |= DLP_EF_EXCEPTED;
 		count = 0;
 	} else {
-		count = count_distinct(s, rule_id, &repeated);
-		if (threshold > 1)
+		count = count_distinct(s, rule_id, shadow, &repeated);
+		if (window_s)
+			count = count_in_window(s, rule_id, window_s);
+		else if (threshold > 1 && !shadow)
 			count = count_in_flow(skb, s, rule_id, count, repeated);
 		if (count < threshold) {
 			tally(s, DLP_R_BELOW_THRESHOLD, 1, 0);
 			action = DLP_ALLOW;
 			flags |= DLP_EF_BELOW_THRESHOLD;
 		}
+	}
+	if (!repeated)
+		count_match(s, number, action >= DLP_HOLD);
+	if (s->partly)
+		flags |= DLP_EF_MIDSTREAM;
+	e->count = count;
+	e->action = action;
+	e->flags |= flags;
+	if (shadow) {
+		e->flags |= DLP_EF_SHADOW;
+		if (!repeated)
+			tell_shadow(s);
+		return;
 	}
 	if (action == DLP_MIRROR)
 		s->mirror = 1;
@@ -139,16 +165,17 @@ static __always_inline void judge_match(struct __sk_buff *skb, struct scratch *s
 		s->verdict_signature = number;
 	}
 	s->matched++;
-	if (s->partly)
-		flags |= DLP_EF_MIDSTREAM;
 	if (repeated) {
 		tally(s, DLP_R_REPEATED, 1, 0);
 		return;
 	}
-	e->count = count;
-	e->action = action;
-	e->flags |= flags;
 	tell(s);
+}
+
+/* The packet is dropped whatever else is in it: shadow rules still count what was found. */
+static __always_inline int is_settled(const struct scratch *s)
+{
+	return s->verdict == DLP_DROP && !is_monitor(s);
 }
 
 int judge(struct __sk_buff *skb)
@@ -167,23 +194,28 @@ int judge(struct __sk_buff *skb)
 		return refuse();
 #pragma clang loop unroll(disable)
 	for (u64 i = 0; i < JUDGED; i++) {
+		u64 hit;
+
 		OPAQUE_VALUE(i);
 		BARRIER();
-		if (s->judge >= s->found || (s->verdict == DLP_DROP && !is_monitor(s)))
+		if (s->judge >= s->found || (is_settled(s) && !s->shadows))
 			break;
+		hit = s->found_list[s->judge & (FOUND - 1)];
 		s->judge++;
-		judge_match(skb, s, buf, c, set, s->found_list[(s->judge - 1) & (FOUND - 1)]);
+		if (!is_settled(s) || hit >> 62 & 1)
+			judge_match(skb, s, buf, c, set, hit);
 	}
 	BARRIER();
-	if (s->verdict == DLP_DROP && !is_monitor(s)) {
-		programs.call(skb, s->scan_slot);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
-	if (s->judge < s->found) {
+	if (s->judge < s->found && (!is_settled(s) || s->shadows)) {
 		programs.call(skb, SLOT_JUDGE);
 		return over_budget(skb, s, DLP_R_OVER_BUDGET);
 	}
+	if (is_settled(s)) {
+		programs.call(skb, s->scan_slot);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	}
 	s->found = 0;
+	s->shadows = 0;
 	s->judge = 0;
 	BARRIER();
 	return go_on(skb, s);

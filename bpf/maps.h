@@ -17,6 +17,7 @@ enum dlp_slot {
 	SLOT_JUDGE = 8,
 	SLOT_GROUPS = 9,
 	SLOT_HOLD = 10,
+	SLOT_NEAR = 11,
 };
 
 /*
@@ -40,6 +41,7 @@ enum dlp_slot {
 #define MATCHES 512
 #define HITS 128
 #define FOUND 16
+#define MARKS 128
 
 #define FLAG_GRAM 1
 #define FLAG_DIGIT 2
@@ -169,6 +171,28 @@ struct scratch {
 	u32 value_end;
 	u32 found;
 	u32 judge;
+	u32 shadow_judged;
+	u32 shadows; /* in the list of what was found */
+
+	/* keywords before hits */
+	u32 near_wanted; /* of a hit a keyword is asked for */
+	u32 near; /* next hit */
+	u32 near_kept;
+	u32 near_busy;
+	u32 near_start; /* of the hit at hand */
+	u32 near_looked; /* marks looked at for it */
+	u32 near_missing; /* hits without a keyword, not yet counted */
+	u32 near_key;
+	u32 marked_from; /* text in which every keyword is marked */
+	u32 marked_to;
+	u32 marks; /* made since marked_from */
+	u32 word_at; /* eight bytes, and */
+	u32 word_start; /* the word at hand in them */
+	u32 chain; /* keywords that begin like it */
+	u32 chain_left;
+	u64 word_bits; /* where further ones begin */
+	u64 near_hit;
+	u32 mark_list[MARKS]; /* end << 16 | number of the keyword */
 
 	/* digit lane: the unit at hand */
 	u64 digits;
@@ -195,23 +219,35 @@ struct scratch {
 	u32 rule_key;
 	u32 index_key;
 	struct dlp_seen_key seen_key;
+	u64 hits_key;
+	struct dlp_window_key window_key;
 	struct dlp_exception_key exception_key;
 
 	u8 flag[FLAGS];
 	struct unit unit_list[FLAGS];
 	u16 gram_at[CANDIDATES];
 	u32 match_list[MATCHES]; /* shape << 16 | start */
-	u64 hit_list[HITS]; /* cut << 63 | shape << 32 | start << 16 | end */
+	u64 hit_list[HITS]; /* cut << 63 | shadow << 62 | shape << 32 | start << 16 | end */
 	u64 found_list[FOUND];
 
 	/* checksum and digest */
 	u32 count; /* of the values */
 	u32 sum;
+	u32 failed;
 	u8 value[64];
 	u32 h[8];
 	u32 w[64];
 	u8 block[6 * 64 + 64];
 	struct dlp_event event;
+
+	/* distinct values in a window */
+	u64 oldest;
+	u64 place; /* of the value, or of the oldest */
+	u64 known;
+
+	/* values of new rows: never written */
+	struct dlp_hits no_hits;
+	struct dlp_window no_window;
 };
 
 BPF_TABLE("percpu_array", u32, struct buffer, buffers, 1);
@@ -223,13 +259,17 @@ BPF_ARRAY(constants, struct dlp_constants, 1);
 BPF_ARRAY(blooms, struct dlp_bloom, 2);
 BPF_ARRAY(classes, struct dlp_classes, 2);
 BPF_ARRAY(lanes, struct dlp_lane, 2);
-BPF_ARRAY(shapes, struct dlp_shape, 2 * DLP_SHAPES);
 BPF_ARRAY(signatures, struct dlp_signature, 2 * DLP_SIGNATURES);
+BPF_ARRAY(sums, struct dlp_sum, 2 * DLP_SUMS);
+BPF_ARRAY(keywords, struct dlp_keyword, 2 * DLP_KEYWORDS);
+BPF_ARRAY(starts, struct dlp_starts, 2);
+BPF_ARRAY(nears, struct dlp_near, 2 * DLP_NEARS);
 BPF_ARRAY(policies, struct dlp_policy, 2 * DLP_POLICIES);
 
 /* Sparse tables: memory by what a set needs, not by what it may. */
-BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 262144, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 262144, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, struct dlp_shape, shapes, 2 * DLP_SHAPES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 65536, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_who, struct dlp_binding, workloads, 65536, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u64, struct dlp_word, words, 65536, BPF_F_NO_PREALLOC);
@@ -245,8 +285,13 @@ BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_flow, flows, 65536);
 BPF_TABLE("lru_hash", struct dlp_flow_key, struct dlp_datagram, datagrams, 4096);
 BPF_TABLE("lru_hash", u64, struct copy, copies, 512);
 BPF_TABLE("lru_hash", struct dlp_seen_key, u32, seen, 65536);
+/* Apart, so that what only counts makes nothing be forgotten that is acted on. */
+BPF_TABLE("lru_hash", struct dlp_seen_key, u32, shadow_seen, 4096);
+BPF_F_TABLE("hash", struct dlp_window_key, struct dlp_window, windows, 4096, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u64, struct dlp_hits, hits, 16384, BPF_F_NO_PREALLOC);
 
 BPF_PROG_ARRAY(programs, 16);
 BPF_RINGBUF_OUTPUT(events, 256); /* pages */
+BPF_RINGBUF_OUTPUT(shadow_events, 16);
 BPF_RINGBUF_OUTPUT(payloads, 2048);
 BPF_RINGBUF_OUTPUT(holds, 1024);

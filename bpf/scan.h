@@ -211,7 +211,18 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	s->hits = 0;
 	s->hit = 0;
 	s->whole = 0;
+	s->near_wanted = 0;
+	s->near = 0;
+	s->near_kept = 0;
+	s->near_busy = 0;
+	s->near_missing = 0;
+	s->marked_from = 0;
+	s->marked_to = 0;
+	s->marks = 0;
+	s->chain_left = 0;
+	s->word_bits = 0;
 	s->found = 0;
+	s->shadows = 0;
 	s->judge = 0;
 	s->busy = 0;
 	BARRIER();

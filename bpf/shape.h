@@ -50,6 +50,7 @@ static __always_inline int begin_candidate(struct scratch *s, struct buffer *buf
 	__builtin_memcpy(s->shape.step, shape->step, sizeof(shape->step));
 	s->shape.steps = shape->steps;
 	s->shape.right = shape->right;
+	s->shape.near = shape->near;
 	s->start = match & INDEX;
 	s->pos = s->start;
 	s->step = 0;
@@ -141,11 +142,16 @@ int shape(struct __sk_buff *skb)
 		s->hit_list[n & (HITS - 1)] = cut << 63 | (u64)s->shape_index << 32 |
 					      (u64)s->start << 16 | pos;
 		s->hits = n + 1;
+		s->near_wanted |= s->shape.near;
 	}
 	BARRIER();
 	if (s->match >= s->matches && !s->busy) {
 		s->matches = 0;
 		s->match = 0;
+	}
+	if (s->near_wanted) {
+		programs.call(skb, SLOT_NEAR);
+		return over_budget(skb, s, DLP_R_OVER_BUDGET);
 	}
 	if (s->hits) {
 		programs.call(skb, SLOT_CHECK);

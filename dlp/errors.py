@@ -9,6 +9,8 @@
     │   └── MissingHeaders
     ├── KernelError             a load, map or attach the kernel refused; 3
     ├── StoreError              the database; 3
+    ├── ReleaseError            a signed release, a trust or a key that is refused; 2
+    ├── ConflictError           not possible in the present state of a release; 2
     └── ApiError                the gateway's API could not be reached or refused; 4
 
 Exit codes: 0 all is well, 1 something was found, 2 usage or configuration, 3 environment,
@@ -92,6 +94,32 @@ class KernelError(DlpError):
 
 class StoreError(DlpError):
     exit_code = 3
+
+
+class ReleaseError(DlpError):
+    """Refused for good: the same bytes will be refused again.
+
+    Args:
+        reason: one word for programs, as `expired` or `threshold`; `other` where none fits.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, reason: str = "other", remedy: str = "", place: Place | None = None
+    ) -> None:
+        super().__init__(message, remedy=remedy, place=place)
+        self.reason = reason
+
+
+class ConflictError(DlpError):
+    """Not now; `state` is that of the release asked for, empty where there is none."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, state: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.state = state
 
 
 class ApiError(DlpError):

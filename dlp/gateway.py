@@ -1,6 +1,6 @@
 """The gateway: the composition root, where every part meets the others.
 
-    configuration ─► packs ─► image ─┐
+    configuration ─► packs ─► image ─┐   (packs: of the live release, else of the file)
                    └► policies ──────┴► datapath ─► controller (namespaces)
     events, payload ─► translator ─► store ─► subscribers
                     └► matcher process ─► translator
@@ -31,13 +31,16 @@ from dlp.datapath.pins import RUN, Layout, remove_tree
 from dlp.enforcement import lock, record
 from dlp.enforcement import names as release_names
 from dlp.enforcement.detach import take_off_all
-from dlp.enforcement.loaded import IMAGES, prepare
+from dlp.enforcement.loaded import configured, make
+from dlp.enforcement.restored import restore
 from dlp.enforcement.service import GatewayService
+from dlp.enforcement.vault import Vault
 from dlp.errors import DlpError, KernelError, PrivilegeError
 from dlp.keys import load_or_create
 from dlp.model import (
     WorkloadState,
 )
+from dlp.signatures.cache import usual_directory
 from dlp.store.tokens import TokenStore
 from dlp.store.verdicts import VerdictStore
 
@@ -66,18 +69,18 @@ def _raise_limits() -> None:
 
 
 async def _main(config_path: Path, netns: list[str], wait: float) -> int:
-    loaded = prepare(config_path, netns, cache=IMAGES)
-    key = load_or_create(loaded.config.state_dir)
-    stale = _other_builds()
-    datapath = await asyncio.to_thread(partial(Datapath.open, older=stale))
-    stale = _other_builds()
+    config = configured(config_path, netns)
+    key = load_or_create(config.state_dir)
     async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await VerdictStore.open(config.verdicts_file))
+        restored = await restore(config, store.releases, Vault(config.releases_dir))
+        loaded = make(config, restored.sets, cache=usual_directory())
+        stale = _other_builds()
+        datapath = await asyncio.to_thread(partial(Datapath.open, older=stale))
         stack.callback(datapath.close)
-        store = await stack.enter_async_context(
-            await VerdictStore.open(loaded.config.verdicts_file)
-        )
-        tokens = TokenStore(loaded.config.tokens_file)
-        service = GatewayService(loaded, netns, datapath, store, key)
+        stale = _other_builds()
+        tokens = TokenStore(config.tokens_file)
+        service = GatewayService(loaded, netns, datapath, store, key, restored)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,10 +90,10 @@ async def _main(config_path: Path, netns: list[str], wait: float) -> int:
                 signal.SIGHUP, lambda: group.create_task(_reload_on_signal(service))
             )
             await service.run(group)
-            tcp = loaded.config.api.tcp
+            tcp = config.api.tcp
             async with serve(
                 create_app(service, tokens, version=dlp.__version__),
-                unix=loaded.config.api.unix,
+                unix=config.api.unix,
                 tcp=(tcp.host, tcp.port) if tcp else None,
             ):
                 waiting = group.create_task(_announce(service, wait, stale))

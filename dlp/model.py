@@ -84,6 +84,7 @@ class IncidentKind(enum.StrEnum):
     OVER_BUDGET = "over_budget"
     OVERLOAD = "overload"
     QUARANTINE = "quarantine"
+    RELEASE = "release"
 
 
 class WorkloadState(enum.StrEnum):

@@ -23,7 +23,7 @@ from dlp.signatures.pack import load_packs
 HMAC_KEY = bytes(range(32))
 SLOT = 900  # of the counters; the other tests of the tier use low ones
 NETNS = 0xBE7C << 16 | SLOT
-_PORTS = itertools.count(40_000)  # flows outlive a module; other ports than the rigs have
+_PORTS = itertools.count(12_000)  # flows outlive a module; other ports than the rigs have
 
 _PACK = """
 pack: own

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from dlp.api.context import BY, TOKENS
+from dlp.api.context import BY, ROLES, TOKENS
 from dlp.api.problems import Handler, Problem
 from dlp.store.tokens import Role, Token, TokenStore
 
@@ -67,13 +67,21 @@ def make_auth_middleware(limiter: FailureLimiter) -> Middleware:
             BY.set(f"local user {local}")
             return await handler(request)
         token = await _token(request, limiter)
-        needed = Role.VIEWER if request.method in READING else Role.OPERATOR
+        needed = _needed(request)
         if not token.role.covers(needed):
             raise Problem(403, "forbidden", f"This needs the role {needed}.", needed=needed)
         BY.set(f"token {token.name}")
         return await handler(request)
 
     return auth_middleware
+
+
+def _needed(request: web.Request) -> Role:
+    """What a token needs: by the route, else by whether it reads or changes."""
+    resource = request.match_info.route.resource
+    path = resource.canonical if resource else ""
+    usual = Role.VIEWER if request.method in READING else Role.OPERATOR
+    return request.app[ROLES].get((request.method, path), usual)
 
 
 def _local_user(request: web.Request) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from dlp.service import Gateway
-from dlp.store.tokens import TokenStore
+from dlp.store.tokens import Role, TokenStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Streams:
 GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)
 TOKENS: web.AppKey[TokenStore | None] = web.AppKey("tokens", TokenStore)
 STREAMS = web.AppKey("streams", Streams)
+# What a token needs for a method of a path, where it is more than to read or to change.
+ROLES: web.AppKey[dict[tuple[str, str], Role]] = web.AppKey("roles", dict)
 RELOADING = web.AppKey("reloading", asyncio.Lock)
 # Who asks, as the log tells it; set for each request that is let in, in its own task.
 BY: ContextVar[str] = ContextVar("by")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from dlp.api import metrics as prometheus
 from dlp.api import views
@@ -23,7 +22,7 @@ from dlp.api.parameters import (
     read_body,
     read_number,
 )
-from dlp.api.problems import Problem, refusal
+from dlp.api.problems import Problem, json_response, refusal
 from dlp.errors import DlpError, UsageError
 from dlp.model import IncidentKind
 from dlp.model import Workload as WorkloadValue
@@ -35,13 +34,13 @@ ALL_FLOWS = 1 << 20
 
 async def health(request: web.Request, _: NoParameters) -> web.Response:
     """Degraded is an answer, not an error: 200."""
-    return _json(views.Health.model_validate(await request.app[GATEWAY].health()))
+    return json_response(views.Health.model_validate(await request.app[GATEWAY].health()))
 
 
 async def workloads(request: web.Request, _: NoParameters) -> web.Response:
     """All of them."""
     items = await request.app[GATEWAY].workloads()
-    return _json(views.WorkloadList.model_validate({"items": items}))
+    return json_response(views.WorkloadList.model_validate({"items": items}))
 
 
 async def flows(request: web.Request, parameters: FlowParameters) -> web.Response:
@@ -51,7 +50,7 @@ async def flows(request: web.Request, parameters: FlowParameters) -> web.Respons
     rest = sorted((flow for flow in found if flow.id > after), key=lambda flow: flow.id)
     items = rest[: parameters.limit]
     cursor = flow_cursor.encode(items[-1].id) if len(rest) > len(items) else None
-    return _json(views.FlowList.model_validate({"items": items, "next": cursor}))
+    return json_response(views.FlowList.model_validate({"items": items, "next": cursor}))
 
 
 async def verdicts(request: web.Request, parameters: VerdictParameters) -> web.Response:
@@ -61,7 +60,7 @@ async def verdicts(request: web.Request, parameters: VerdictParameters) -> web.R
     # A full page may be the last: then the next one is empty.
     full = len(items) >= parameters.limit
     cursor = verdict_cursor.encode(items[-1].id) if full else None
-    return _json(views.VerdictList.model_validate({"items": items, "next": cursor}))
+    return json_response(views.VerdictList.model_validate({"items": items, "next": cursor}))
 
 
 async def verdict(request: web.Request, _: NoParameters) -> web.Response:
@@ -71,7 +70,7 @@ async def verdict(request: web.Request, _: NoParameters) -> web.Response:
         query = VerdictQuery(before_id=wanted + 1, limit=1)
         for found in await request.app[GATEWAY].verdicts(query):
             if found.id == wanted:
-                return _json(views.Verdict.model_validate(found))
+                return json_response(views.Verdict.model_validate(found))
     raise Problem(404, "not-found", f"There is no verdict {wanted}.")
 
 
@@ -85,7 +84,7 @@ async def incidents(request: web.Request, parameters: IncidentParameters) -> web
     items = await request.app[GATEWAY].incidents(query)
     full = len(items) >= parameters.limit
     cursor = incident_cursor.encode(items[-1].id) if full else None
-    return _json(views.IncidentList.model_validate({"items": items, "next": cursor}))
+    return json_response(views.IncidentList.model_validate({"items": items, "next": cursor}))
 
 
 async def quarantine(request: web.Request, _: NoParameters) -> web.Response:
@@ -105,7 +104,7 @@ async def release(request: web.Request, _: NoParameters) -> web.Response:
 
 async def _workload(change: Awaitable[WorkloadValue]) -> web.Response:
     try:
-        return _json(views.Workload.model_validate(await change))
+        return json_response(views.Workload.model_validate(await change))
     except UsageError as error:
         detail = "There is no such workload; /api/v1/workloads lists all."
         raise Problem(404, "not-found", detail) from error
@@ -114,20 +113,20 @@ async def _workload(change: Awaitable[WorkloadValue]) -> web.Response:
 async def signatures(request: web.Request, _: NoParameters) -> web.Response:
     """All of them."""
     items = await request.app[GATEWAY].signatures()
-    return _json(views.SignatureList.model_validate({"items": items}))
+    return json_response(views.SignatureList.model_validate({"items": items}))
 
 
 async def signature(request: web.Request, _: NoParameters) -> web.Response:
     """One signature by its id."""
     for found in await request.app[GATEWAY].signatures():
         if found.id == request.match_info["id"]:
-            return _json(views.Signature.model_validate(found))
+            return json_response(views.Signature.model_validate(found))
     raise Problem(404, "not-found", "There is no such signature; /api/v1/signatures lists all.")
 
 
 async def stats(request: web.Request, _: NoParameters) -> web.Response:
     """Counters by reason."""
-    return _json(views.Stats.model_validate(await request.app[GATEWAY].stats()))
+    return json_response(views.Stats.model_validate(await request.app[GATEWAY].stats()))
 
 
 async def metrics(request: web.Request, _: NoParameters) -> web.Response:
@@ -148,8 +147,4 @@ async def reload(request: web.Request, _: NoParameters) -> web.Response:
             result = await request.app[GATEWAY].reload()
         except DlpError as error:
             raise refusal(error) from error
-    return _json(views.ReloadResult.model_validate(result))
-
-
-def _json(view: BaseModel) -> web.Response:
-    return web.Response(body=view.model_dump_json().encode(), content_type="application/json")
+    return json_response(views.ReloadResult.model_validate(result))

@@ -17,7 +17,8 @@ METRICS = {
     "dlp_build_info": ("gauge", "Always 1; the version is a label."),
     "dlp_healthy": ("gauge", "1 if the gateway's status is ok, 0 if it is degraded."),
     "dlp_uptime_seconds": ("gauge", "Since the gateway started."),
-    "dlp_release": ("gauge", "Number of the signature release in force."),
+    "dlp_release": ("gauge", "Number of the kernel's tables; it grows with each reload."),
+    "dlp_signature_release": ("gauge", "Version of the live signature release, 0 without one."),
     "dlp_signatures": ("gauge", "Signatures in force."),
     "dlp_workloads": ("gauge", "Workloads by state."),
     "dlp_workloads_unguarded": ("gauge", "Workloads with a device that has no guard."),
@@ -48,6 +49,7 @@ def _samples(health: Health, stats: Stats) -> dict[str, list[Sample]]:
         "dlp_healthy": [({}, int(health.status == "ok"))],
         "dlp_uptime_seconds": [({}, health.uptime_s)],
         "dlp_release": [({}, health.release)],
+        "dlp_signature_release": [({}, health.signature_release)],
         "dlp_signatures": [({}, health.signatures)],
         "dlp_workloads": [
             ({"state": "enforced"}, health.workloads_enforced),

@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from dlp.api import problems, views
 from dlp.api.parameters import MAX_ID
 from dlp.api.routes import BASE, Route
+from dlp.releases.metadata import VERSION
 
 COMPONENT = "#/components/schemas/{model}"
 COMMON_PROBLEMS = {
@@ -25,9 +26,9 @@ COMMON_PROBLEMS = {
 OWN_PROBLEMS = {
     404: "There is none",
     409: "Not possible in the present state; nothing changed",
-    413: "The body is larger than 1 MiB",
-    415: "The body is not application/json",
-    422: "The configuration or a pack is at fault; nothing changed",
+    413: "The body is larger than it may be",
+    415: "The body is not of the type that is taken here",
+    422: "A release, the configuration or a pack is at fault; what is live stays live",
 }
 
 
@@ -67,14 +68,19 @@ def _operation(route: Route) -> dict[str, Any]:
             "required": route.needs_body,
             "content": {"application/json": {"schema": _reference(route.body)}},
         }
+    if route.takes:
+        schema = {"type": "string", "format": "binary"}
+        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": schema}}}
     return operation
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
     number = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_ID}
-    schema = number if route.numbered else {"type": "string"}
+    text = {"type": "string"}
+    version = {"type": "integer", "minimum": 1, "maximum": VERSION}
+    schemas = {"version": version, "id": number if route.numbered else text}
     return [
-        {"name": name, "in": "path", "required": True, "schema": schema}
+        {"name": name, "in": "path", "required": True, "schema": schemas.get(name, text)}
         for name in re.findall(r"{(\w+)}", route.path)
     ]
 

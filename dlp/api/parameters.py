@@ -26,6 +26,7 @@ from pydantic import (
 
 from dlp.api.cursors import flow_cursor, incident_cursor, verdict_cursor
 from dlp.api.problems import Problem
+from dlp.releases.canary import GLOBS
 
 MAX_ID = 2**63 - 1
 MAX_FIELDS = 32
@@ -62,6 +63,7 @@ _CURSOR = WithJsonSchema(
     {"type": "string", "minLength": 1, "description": "`next` of the page before"}
 )
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+Glob = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*?\[\]!-]{1,128}$")]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 Time = Annotated[
     float,
@@ -131,7 +133,8 @@ class IncidentParameters(_Span):
 
     workload: Name | None = None
     kind: (
-        Literal["bypass", "tamper", "unguarded", "over_budget", "overload", "quarantine"] | None
+        Literal["bypass", "tamper", "unguarded", "over_budget", "overload", "quarantine", "release"]
+        | None
     ) = None
     limit: Limit = 100
     cursor: Annotated[int | None, BeforeValidator(incident_cursor.decode), _CURSOR] = None
@@ -151,6 +154,37 @@ class QuarantineBody(Parameters):
 
 class ReleaseBody(Parameters):
     """Of POST /workloads/{name}/release: empty."""
+
+
+class ShadowBody(Parameters):
+    """Of POST /releases/{version}/shadow: empty."""
+
+
+class CanaryBody(Parameters):
+    """Workloads that a release acts for before it does for all; a glob or a number is needed."""
+
+    netns: Annotated[
+        list[Glob], Field(max_length=GLOBS, description="globs over names of workloads")
+    ] = []
+    percent: Annotated[int, Field(ge=0, le=99, description="of all, by a hash of the name")] = 0
+
+    @model_validator(mode="after")
+    def _chooses(self) -> Self:
+        if not self.netns and not self.percent:
+            raise ValueError("Expected netns or percent, or no canary")
+        return self
+
+
+class ActivateBody(Parameters):
+    """Of POST /releases/{version}/activate; without `canary` for all workloads."""
+
+    canary: CanaryBody | None = None
+
+
+class RollbackBody(Parameters):
+    """Of POST /releases/{version}/rollback."""
+
+    reason: Annotated[Name | Literal[""], Field(description="for those who ask later why")] = ""
 
 
 class ReloadBody(Parameters):

@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from pydantic import BaseModel
 
-from dlp.errors import ConfigError, DlpError, PackError, UsageError
+from dlp.errors import ConfigError, ConflictError, DlpError, PackError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:dlp:problem:"
@@ -81,6 +82,11 @@ def render(problem: Problem, instance: str) -> web.Response:
     )
 
 
+def json_response(view: BaseModel) -> web.Response:
+    """A successful answer."""
+    return web.Response(body=view.model_dump_json().encode(), content_type="application/json")
+
+
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever a handler raises into problem details."""
@@ -123,6 +129,8 @@ def record_incident(request: web.Request, error: Exception) -> str:
 
 def refusal(error: DlpError) -> Problem:
     """A change that the gateway refused: 422 where what was asked is at fault, else 409."""
+    if isinstance(error, ConflictError):
+        return Problem(409, "conflict", error.message, remedy=error.remedy, state=error.state)
     faulty = isinstance(error, ConfigError | PackError | UsageError)
     if faulty:
         return Problem(422, "refused", error.message, **_members(error))

@@ -9,9 +9,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
-from dlp.api import handlers, metrics, views
+from dlp.api import handlers, metrics, releases, views
+from dlp.api.context import ROLES
 from dlp.api.events import events, incident_events
 from dlp.api.parameters import (
+    ActivateBody,
     EventParameters,
     FlowParameters,
     IncidentParameters,
@@ -20,10 +22,13 @@ from dlp.api.parameters import (
     QuarantineBody,
     ReleaseBody,
     ReloadBody,
+    RollbackBody,
+    ShadowBody,
     VerdictParameters,
     read_query,
 )
 from dlp.api.problems import Handler
+from dlp.store.tokens import Role
 
 BASE = "/api/v1"
 OPENAPI = "/openapi.json"
@@ -35,12 +40,14 @@ class Route:
     """One method of one path.
 
     Attributes:
-        path: below BASE; `{id}` and `{name}` are path parameters.
+        path: below BASE; `{id}`, `{name}` and `{version}` are path parameters.
         handler: takes the request and its checked query.
         view: of a successful answer; None where it is no JSON object of ours.
         media: type of a successful answer.
         needs_body: an empty body does not fit.
+        takes: type of a body that is no JSON; then `body` is None.
         numbered: `{id}` is a number, else a name.
+        role: what a token needs; None is viewer to read and operator to change.
         problems: statuses of its own, apart from those that every route may have.
     """
 
@@ -53,6 +60,8 @@ class Route:
     parameters: type[Parameters] = NoParameters
     body: type[Parameters] | None = None
     needs_body: bool = False
+    takes: str = ""
+    role: Role | None = None
     numbered: bool = False
     problems: tuple[int, ...] = ()
 
@@ -141,6 +150,86 @@ ROUTES = (
         problems=(404,),
     ),
     Route(
+        path="/signatures/{id}",
+        handler=releases.put_signature,
+        summary="Development mode: put a signature in place of the one of that id",
+        view=views.Override,
+        method="PUT",
+        takes=releases.YAML,
+        role=Role.ADMIN,
+        problems=(404, 409, 413, 415, 422),
+    ),
+    Route(
+        path="/packs/{name}",
+        handler=releases.put_pack,
+        summary="Development mode: put a pack in place of the one of that name",
+        view=views.Override,
+        method="PUT",
+        takes=releases.YAML,
+        role=Role.ADMIN,
+        problems=(404, 409, 413, 415, 422),
+    ),
+    Route(
+        path="/releases",
+        handler=releases.listing,
+        summary="Signature releases, newest version first",
+        view=views.ReleaseList,
+    ),
+    Route(
+        path="/releases",
+        handler=releases.upload,
+        summary="Upload a signed release: it is verified and compiled",
+        view=views.Release,
+        method="POST",
+        takes=releases.ARCHIVE,
+        role=Role.ADMIN,
+        problems=(409, 413, 415, 422),
+    ),
+    Route(
+        path="/releases/{version}",
+        handler=releases.show,
+        summary="One release with its steps",
+        view=views.Release,
+        problems=(404,),
+    ),
+    Route(
+        path="/releases/{version}/shadow",
+        handler=releases.shadow,
+        summary="Run a release beside the live set, only counted",
+        view=views.Release,
+        method="POST",
+        body=ShadowBody,
+        role=Role.ADMIN,
+        problems=(404, 409, 413, 415, 422),
+    ),
+    Route(
+        path="/releases/{version}/activate",
+        handler=releases.activate,
+        summary="Make a release live, for some workloads or for all",
+        view=views.Release,
+        method="POST",
+        body=ActivateBody,
+        role=Role.ADMIN,
+        problems=(404, 409, 413, 415, 422),
+    ),
+    Route(
+        path="/releases/{version}/rollback",
+        handler=releases.rollback,
+        summary="Take a release out of force: what was live before is live again",
+        view=views.Release,
+        method="POST",
+        body=RollbackBody,
+        role=Role.ADMIN,
+        problems=(404, 409, 413, 415, 422),
+    ),
+    Route(
+        path="/releases/{version}/diff",
+        handler=releases.diff,
+        summary="What a release would do otherwise than the live set",
+        view=views.ReleaseDiff,
+        problems=(404, 409, 422),
+    ),
+    Route(
         path="/stats",
         handler=handlers.stats,
         summary="Packets and bytes by reason",
@@ -166,6 +255,7 @@ ROUTES = (
 
 def add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
     """Serve the routes, each behind the check of its query."""
+    app[ROLES] = {(route.method, BASE + route.path): route.role for route in routes if route.role}
     for route in routes:
         if route.method == "GET":
             # A stream has no head to speak of.

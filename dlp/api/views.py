@@ -38,7 +38,20 @@ StateLabel = Annotated[
 ]
 GuardLabel = Annotated[Literal["guarded", "partial", "unguarded", "none"], BeforeValidator(_label)]
 IncidentLabel = Annotated[
-    Literal["bypass", "tamper", "unguarded", "over_budget", "overload", "quarantine"],
+    Literal["bypass", "tamper", "unguarded", "over_budget", "overload", "quarantine", "release"],
+    BeforeValidator(_label),
+]
+ReleaseState = Annotated[
+    Literal[
+        "uploaded",
+        "verified",
+        "compiled",
+        "shadow",
+        "canary",
+        "live",
+        "rejected",
+        "superseded",
+    ],
     BeforeValidator(_label),
 ]
 DecidedLabel = Annotated[Literal["kernel", "inspector"], BeforeValidator(_label)]
@@ -69,6 +82,7 @@ class Health(View):
     workloads_unguarded: int
     workloads_quarantined: int
     warnings: list[Text]
+    signature_release: int
 
 
 class Workload(View):
@@ -173,6 +187,24 @@ class Incident(View):
     detail: Text
 
 
+class Weighted(View):
+    """A weighted sum over a value's letters and digits; see docs/signatures.md."""
+
+    weights: list[int]
+    modulus: int
+    check: int
+    expected: list[int]
+    digits: bool
+
+
+class Proximity(View):
+    """Words one of which must stand within `distance` bytes of a value, on that side."""
+
+    keywords: list[Text]
+    distance: int
+    side: Text
+
+
 class Signature(View):
     """What is looked for, and where a match of it is decided.
 
@@ -191,6 +223,8 @@ class Signature(View):
     validator: Text
     shapes: list[int]
     leaves: int | None
+    sums: list[Weighted]
+    proximity: Proximity | None
 
 
 class Counter(View):
@@ -236,6 +270,105 @@ class ReloadResult(View):
     changed: bool
 
 
+class Canary(View):
+    """Workloads that a release acts for before it does for all."""
+
+    netns: list[Text]
+    percent: int
+
+
+class ReleasePack(View):
+    """A pack of a release, and how many signatures it has."""
+
+    name: Text
+    version: int
+    signatures: int
+
+
+class ReleaseStep(View):
+    """An audited step: who did what, from which state to which."""
+
+    id: int
+    time: float
+    version: int
+    who: Text
+    what: Text
+    before: Text
+    after: Text
+    reason: Text
+
+
+class Release(View):
+    """A signature release on this host; times in seconds since 1970.
+
+    `before`: what was live before it, 0 for the policy file's packs. `steps`: the latest
+    first; empty in a listing.
+    """
+
+    version: int
+    state: ReleaseState
+    sha256: Text
+    size: int
+    uploaded: float
+    expires: float
+    signers: list[Text]
+    packs: list[ReleasePack]
+    signatures: int
+    image: Text
+    reason: Text
+    canary: Canary | None
+    went_live: float | None
+    before: int | None
+    steps: list[ReleaseStep]
+
+
+class Example(View):
+    """A hit, masked; equal digests are equal values."""
+
+    workload: Text
+    masked: Text
+    digest: Text
+    time: float
+
+
+class DiffEntry(View):
+    """Hits of one signature in one workload since the candidate runs beside.
+
+    `live` and `candidate` count matches, `would_*` and `unchanged` drops and holds; `would_ask`
+    how much oftener the inspector would be called.
+    """
+
+    signature: Text
+    workload: Text
+    live: int
+    candidate: int
+    would_newly_drop: int
+    would_no_longer_drop: int
+    unchanged: int
+    would_ask: int
+    examples: list[Example]
+
+
+class ReleaseDiff(View):
+    """What a release would do otherwise than the live set (`against`, 0: the policy file's)."""
+
+    version: int
+    against: int
+    since: float | None
+    added: list[Text]
+    removed: list[Text]
+    changed: list[Text]
+    same: int
+    entries: list[DiffEntry]
+
+
+class Override(View):
+    """What development mode put in, and the ids of its signatures."""
+
+    name: Text
+    signatures: list[Text]
+
+
 class List(View):
     """A page; `next` is the cursor of the page behind it, null on the last."""
 
@@ -270,6 +403,12 @@ class SignatureList(List):
     """All signatures in force."""
 
     items: list[Signature]
+
+
+class ReleaseList(List):
+    """Releases, newest version first."""
+
+    items: list[Release]
 
 
 class ProblemDetails(View):

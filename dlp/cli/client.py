@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -67,9 +68,24 @@ class Client:
         *,
         method: str = "GET",
         body: Mapping[str, object] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> dict[str, Any]:
         """The JSON object that a path below /api/v1/ answers with; `body` is sent as JSON."""
-        async with self._request(method, path, query, timeout_s=TIMEOUT_S, body=body) as response:
+        async with self._request(method, path, query, timeout_s=timeout_s, body=body) as response:
+            return _object((await response.read()).decode("utf-8", "replace"))
+
+    async def send(
+        self, path: str, data: bytes, *, media: str, method: str = "POST", timeout_s: float
+    ) -> dict[str, Any]:
+        """As `ask`, with bytes of a media type as the body."""
+        async with self._request(
+            method,
+            path,
+            None,
+            timeout_s=timeout_s,
+            headers={"Content-Type": media},
+            data=io.BytesIO(data),
+        ) as response:
             return _object((await response.read()).decode("utf-8", "replace"))
 
     async def pages(
@@ -126,6 +142,7 @@ class Client:
         timeout_s: float | None = None,
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
+        data: io.BytesIO | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         import aiohttp  # noqa: PLC0415 - 0.2 s that other commands need not wait for
 
@@ -142,7 +159,9 @@ class Client:
         parameters = {
             name: str(value) for name, value in (query or {}).items() if value is not None
         }
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=5, sock_read=SILENCE_S)
+        timeout = aiohttp.ClientTimeout(
+            total=timeout_s, sock_connect=5, sock_read=max(SILENCE_S, timeout_s or 0)
+        )
         connector = aiohttp.UnixConnector(path=api) if unix else None
         try:
             async with (
@@ -153,6 +172,7 @@ class Client:
                     params=parameters,
                     headers=sent,
                     json=body,
+                    data=data,
                     # A token must not follow to where an answer points.
                     allow_redirects=False,
                 ) as response,
@@ -178,13 +198,16 @@ def ask(
     *,
     method: str = "GET",
     body: Mapping[str, object] | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
     """As Client.ask, for a command that asks once; the answer is an object.
 
     Raises:
         ApiError: as Client.
     """
-    return wait_for(Client(api, token).ask(path, query, method=method, body=body))
+    return wait_for(
+        Client(api, token).ask(path, query, method=method, body=body, timeout_s=timeout_s)
+    )
 
 
 def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -217,7 +240,7 @@ async def _refusal(response: aiohttp.ClientResponse) -> ApiError:
     message = problem.get("detail") or problem.get("title") or f"status {response.status}"
     remedy = problem.get("remedy") or ""
     if response.status == 403 and not remedy:  # noqa: PLR2004
-        remedy = "this needs a token with the role operator"
+        remedy = f"this needs a token with the role {problem.get('needed') or 'operator'}"
     return ApiError(f"the gateway refused: {_place(problem)}{message}", remedy=str(remedy))
 
 

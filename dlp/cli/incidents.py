@@ -23,7 +23,7 @@ _Kind = Annotated[
     str | None,
     typer.Option(
         "--kind",
-        help="bypass, tamper, unguarded, over_budget, overload or quarantine.",
+        help="bypass, tamper, unguarded, over_budget, overload, quarantine or release.",
         metavar="KIND",
     ),
 ]
@@ -51,7 +51,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples('dlp quarantine web --reason "leak seen in verdict 4711"'))(
         quarantine
     )
-    app.command(epilog=examples("dlp release web"))(release)
 
 
 def incidents(

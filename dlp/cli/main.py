@@ -10,7 +10,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from dlp import __version__
-from dlp.cli import doctor, gateway, observe, policy_file, signatures, simulate, tokens
+from dlp.cli import (
+    doctor,
+    gateway,
+    keys,
+    observe,
+    policy_file,
+    releases,
+    signatures,
+    simulate,
+    tokens,
+)
 from dlp.errors import DlpError
 
 app = typer.Typer(
@@ -41,7 +51,17 @@ def _root(
     """Stops confidential data at the egress of every container, in the kernel."""
 
 
-for part in (gateway, policy_file, signatures, observe, tokens, simulate, doctor):
+for part in (
+    gateway,
+    policy_file,
+    signatures,
+    keys,
+    releases,
+    observe,
+    tokens,
+    simulate,
+    doctor,
+):
     part.register(app)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlp.config import load
 from dlp.config.model import STATE_DIR
-from dlp.signatures.compiler import compile_packs
+from dlp.signatures.cache import Cache, usual_directory
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack, builtin_names, load_packs
 
@@ -29,7 +29,7 @@ def load_set(
         packs = load_packs(parsed.signatures, parsed.base)
     else:
         packs = load_packs(builtin_names(), Path.cwd())
-    return packs, compile_packs(packs, held=held)
+    return packs, Cache(usual_directory()).image(packs, held=held)
 
 
 def state_dir_of(config: Path | None) -> Path:

@@ -124,14 +124,14 @@ def _summary(file: Path) -> dict[str, Any]:
     from dlp.config import load  # noqa: PLC0415
     from dlp.model import DecidedBy  # noqa: PLC0415
     from dlp.policy import PolicySet  # noqa: PLC0415
-    from dlp.signatures.compiler import compile_packs  # noqa: PLC0415
+    from dlp.signatures.cache import Cache, usual_directory  # noqa: PLC0415
     from dlp.signatures.pack import load_packs  # noqa: PLC0415
-    from dlp.signatures.subjects import subjects  # noqa: PLC0415
 
     config = load(file)
     packs = load_packs(config.signatures, config.base)
-    image = compile_packs(packs)
-    policies = PolicySet(config, subjects(packs))
+    compiler = Cache(usual_directory())
+    image = compiler.image(packs)
+    policies = PolicySet(config, compiler.subjects(packs))
     kernel = sum(signature.decided is DecidedBy.KERNEL for signature in image.signatures)
     expired = [
         f"an exception of policy {name} ended on {entry.until}: {entry.reason}"

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dlp.cli import exchange, trial
 from dlp.cli.output import Json, examples, print_json, print_table
 
 if TYPE_CHECKING:
     from dlp.signatures.image import ImageSignature
     from dlp.signatures.pack import Pack, Signature
+
+_GRAM_KEY = 8  # bytes: generation and q-gram
 
 _Packs = Annotated[
     list[str] | None,
@@ -50,6 +53,8 @@ def register(app: typer.Typer) -> None:
         ),
     )(explain)
     group.command("check", epilog=examples("dlp signatures check ./my-pack.yaml"))(check)
+    group.command("test", epilog=examples(*trial.EXAMPLES))(trial.try_)
+    exchange.register(group)
     app.add_typer(group)
 
 
@@ -59,12 +64,14 @@ def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) ->
     Of all packs that ship with the gateway, unless some are named.
     """
     from dlp.cli.packs import load_set  # noqa: PLC0415
+    from dlp.signatures.cache import Cache, usual_directory  # noqa: PLC0415
 
     packs, image = load_set(config, pack or ())
     sources = ((source, entry) for source in packs for entry in source.signatures)
+    known = Cache(usual_directory()).subjects(packs)
     rows = [
-        _row(source, entry, compiled)
-        for (source, entry), compiled in zip(sources, image.signatures, strict=True)
+        _row(source, entry, compiled, subject.confidence)
+        for (source, entry), compiled, subject in zip(sources, image.signatures, known, strict=True)
     ]
     if json:
         print_json(rows)
@@ -73,9 +80,9 @@ def list_(*, pack: _Packs = None, config: _Config = None, json: Json = False) ->
     print_table(columns, [[row[name] for name in columns] for row in rows], empty="no signatures")
 
 
-def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, Any]:
-    from dlp.signatures.confidence import assess  # noqa: PLC0415
-
+def _row(
+    pack: Pack, source: Signature, compiled: ImageSignature, confidence: str
+) -> dict[str, Any]:
     near = source.proximity
     return {
         "id": source.id,
@@ -83,7 +90,7 @@ def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, A
         "pack": pack.name,
         "version": pack.version,
         "severity": source.severity,
-        "confidence": assess(source).level,
+        "confidence": confidence,
         "categories": [source.category],
         "decided": compiled.decided.value,
         "reason": compiled.why,
@@ -103,11 +110,20 @@ def _row(pack: Pack, source: Signature, compiled: ImageSignature) -> dict[str, A
 
 def explain(id_: _Id, *, held: _Held = False, pack: _Packs = None, config: _Config = None) -> None:
     """Tell how a signature is found, where it is decided, and why there."""
+    from ctypes import sizeof  # noqa: PLC0415
+
     from dlp.cli.packs import load_set  # noqa: PLC0415
+    from dlp.datapath import abi  # noqa: PLC0415
+    from dlp.signatures.explain import Rows  # noqa: PLC0415
     from dlp.signatures.explain import explain as explained  # noqa: PLC0415
 
     packs, image = load_set(config, pack or (), held=(id_,) if held else ())
-    typer.echo(explained(image, id_, packs, held=held))
+    rows = Rows(
+        signature=sizeof(abi.SignatureStruct),
+        shape=sizeof(abi.ShapeStruct),
+        gram=_GRAM_KEY + sizeof(abi.AnchorStruct),
+    )
+    typer.echo(explained(image, id_, packs, held=held, rows=rows))
 
 
 def check(packs: _Files, *, json: Json = False) -> None:

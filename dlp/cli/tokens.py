@@ -22,7 +22,12 @@ _StateDir = Annotated[
 ]
 _Name = Annotated[str, typer.Option("--name", help="Whose it is.", metavar="NAME")]
 _Role = Annotated[
-    str, typer.Option("--role", help="viewer: may read; operator: may also change.", metavar="ROLE")
+    str,
+    typer.Option(
+        "--role",
+        help="viewer: may read; operator: may also change; admin: may also release signatures.",
+        metavar="ROLE",
+    ),
 ]
 _Revoked = Annotated[str, typer.Argument(help="As `dlp token list` shows it.", metavar="NAME")]
 

@@ -9,7 +9,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dlp.config.address import tcp_address
-from dlp.config.model import POLICIES, Api, AttachWay, Config, NewWorkloads, Policy, Workloads
+from dlp.config.model import (
+    CANDIDATES_PER_MB,
+    POLICIES,
+    RELEASE_SIZE,
+    Api,
+    AttachWay,
+    Config,
+    NewWorkloads,
+    Policy,
+    Releases,
+    Workloads,
+)
 from dlp.config.policies import policy
 from dlp.config.problems import PolicyFileError, Problems
 from dlp.config.section import Section, Value
@@ -27,6 +38,7 @@ _CGROUP = re.compile(r"(?:/[^/*?\x00-\x1f\x7f]{1,255}){1,64}")
 _PACK = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _NEW = {choice.value: choice for choice in NewWorkloads}
 _ATTACH = {choice.value: choice for choice in AttachWay}
+_YES_NO = {"true": True, "false": False}
 _DEFAULT = Config(file=Path(), signatures=(), policies=())
 
 
@@ -105,6 +117,9 @@ def _config(path: Path, root: Section) -> Config:
         api = root.read("api", _api, _DEFAULT.api)
         packs = root.need("signatures", "list packs, as [pci, pii, secrets]")
         workloads = root.read("workloads", _workloads, _DEFAULT.workloads)
+        releases = root.read(
+            "releases", lambda value: _releases(value, path.parent), _DEFAULT.releases
+        )
         level = root.read("cgroup_level", lambda value: value.integer(0, _LEVELS, 0), 0)
         listed = root.need("policies", "add at least one policy")
     policies = []
@@ -122,13 +137,19 @@ def _config(path: Path, root: Section) -> Config:
         api=api,
         signatures=_packs(packs, path.parent) if packs else (),
         workloads=workloads,
+        releases=releases,
         cgroup_level=level,
         policies=tuple(policies),
-        warnings=tuple(_warnings(api, policies)),
+        warnings=tuple(_warnings(api, releases, policies)),
     )
 
 
-def _warnings(api: Api, policies: Iterable[Policy]) -> Iterator[str]:
+def _warnings(api: Api, releases: Releases, policies: Iterable[Policy]) -> Iterator[str]:
+    if releases.development:
+        yield (
+            "releases.development lets an administrator's token put in signatures that nobody "
+            "signed; leave it out where others depend on this gateway"
+        )
     if api.tcp and not api.tcp.loopback:
         yield (
             "api.tcp listens beyond this host, and without TLS: its tokens and verdicts can be "
@@ -173,6 +194,42 @@ def _workloads(value: Value) -> Workloads:
             "attach", lambda word: word.choice(_ATTACH, default.attach), default.attach
         )
     return Workloads(netns=netns, new=new, gate=gate, attach=attach)
+
+
+def _releases(value: Value, base: Path) -> Releases:
+    section = value.section()
+    if section is None:
+        return Releases()
+    default = _DEFAULT.releases
+    with section:
+        return Releases(
+            trust=section.read("trust", lambda path: _trust(path, base), default.trust),
+            development=section.read(
+                "development",
+                lambda word: word.choice(_YES_NO, default.development),
+                default.development,
+            ),
+            max_size=section.read(
+                "max_size",
+                lambda size: size.size(*RELEASE_SIZE, default.max_size),
+                default.max_size,
+            ),
+            max_candidates_per_mb=section.read(
+                "max_candidates_per_mb",
+                lambda number: number.integer(*CANDIDATES_PER_MB, 1),
+                default.max_candidates_per_mb,
+            ),
+        )
+
+
+def _trust(value: Value, base: Path) -> Path | None:
+    text = value.text("the path of a trust")
+    if text and not (base / text).is_file():
+        value.problem(
+            "there is no trust at this path",
+            f"`dlp keys trust init` makes one; a relative path begins at {base.absolute()}",
+        )
+    return base / text if text else None
 
 
 def _gates(value: Value) -> tuple[str, ...]:

@@ -23,11 +23,14 @@ SEVERITIES = ("low", "medium", "high", "critical")
 HOLD_TIMEOUT_MS = (50, 10_000)  # least and most
 ESCALATION_VERDICTS = (1, 10_000)
 ESCALATION_WINDOW_S = (1.0, 86_400.0)
+RELEASE_SIZE = (64 << 10, 64 << 20)  # bytes of an archive, least and most
+CANDIDATES_PER_MB = (1, 10_000_000)
 
 # In the state directory.
 STATE_DIR = Path("/var/lib/dlp")
 TOKENS = "tokens.db"
 VERDICTS = "verdicts.db"
+RELEASES = "releases"
 
 
 class InspectorDown(enum.StrEnum):
@@ -129,6 +132,24 @@ class Workloads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Releases:
+    """Signed signature releases through the API.
+
+    Attributes:
+        trust: the TUF root that says who may sign; without one no release is taken.
+        development: single packs and signatures may be put in, unsigned.
+        max_size: of an archive, in bytes.
+        max_candidates_per_mb: above it a release is rolled back; None is twice what the set
+            before it had on the same traffic.
+    """
+
+    trust: Path | None = None
+    development: bool = False
+    max_size: int = 16 << 20
+    max_candidates_per_mb: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """Globs of which one must fit; an empty tuple fits all. `*` also fits slashes."""
 
@@ -189,13 +210,15 @@ class Rule:
     Attributes:
         signatures: globs over ids; empty for all that `select` names.
         select: None for all that `signatures` names; with both, a signature must fit both.
-        threshold: distinct values in a flow, 1 is at once; None: as each signature says.
+        threshold: distinct values, 1 is at once; None: as each signature says.
+        window_s: they are counted in a workload in so many seconds; 0: in a flow.
     """
 
     signatures: tuple[str, ...] = ()
     select: Selection | None = None
     action: Action
     threshold: int | None = None
+    window_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +283,7 @@ class Config:
     api: Api = Api()
     signatures: tuple[str, ...]
     workloads: Workloads = Workloads()
+    releases: Releases = Releases()
     cgroup_level: int = 0
     policies: tuple[Policy, ...]
     warnings: tuple[str, ...] = ()
@@ -279,6 +303,11 @@ class Config:
     def verdicts_file(self) -> Path:
         """The database of verdicts."""
         return self.state_dir / VERDICTS
+
+    @property
+    def releases_dir(self) -> Path:
+        """Archives of releases, and the trust that they have led to."""
+        return self.state_dir / RELEASES
 
     def place(self, key: str) -> Place:
         """Where a dotted key stands in the file."""

@@ -11,6 +11,7 @@ from dlp.config.address import network, port_range
 from dlp.config.model import (
     CONFIDENCES,
     DESTINATION_ROWS,
+    ESCALATION_WINDOW_S,
     RULES,
     SEVERITIES,
     THRESHOLD,
@@ -29,6 +30,7 @@ from dlp.model import Action, DestinationAction
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+_NO_THRESHOLD: tuple[int | None, int] = (None, 0)
 _GLOB = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,128}")
 _NO_POLICY = Policy(name="")
 
@@ -176,7 +178,7 @@ def _rule(value: Value) -> Rule | None:
         wanted = 'add globs over signature ids, as ["pci.*"], or `select`'
         signatures = section.get("signatures") if select else section.need("signatures", wanted)
         action = section.need("action", "add `action: drop`, `hold`, `mirror`, `alert` or `allow`")
-        threshold = section.read("threshold", _threshold, None)
+        threshold, window_s = section.read("threshold", _threshold, _NO_THRESHOLD)
     if (signatures is None and select is None) or action is None:
         return None
     return Rule(
@@ -184,6 +186,7 @@ def _rule(value: Value) -> Rule | None:
         select=None if select is None else _selection(select),
         action=action.choice(_ACTIONS, Action.DROP),
         threshold=threshold,
+        window_s=window_s,
     )
 
 
@@ -235,10 +238,16 @@ def _levels(allowed: tuple[str, ...]) -> Callable[[Value], tuple[str, ...]]:
     return read
 
 
-def _threshold(value: Value) -> int | None:
+def _threshold(value: Value) -> tuple[int | None, int]:
+    """Count, and seconds of the window: 0 without one."""
     section = value.section()
     if section is None:
-        return None
+        return _NO_THRESHOLD
     with section:
         count = section.need("count", f"add `count`, 1 to {THRESHOLD}")
-        return count.integer(1, THRESHOLD, 1) if count else 1
+        window_s = section.read("window", _window, 0)
+        return count.integer(1, THRESHOLD, 1) if count else 1, window_s
+
+
+def _window(value: Value) -> int:
+    return int(value.duration(*ESCALATION_WINDOW_S, 1.0))

@@ -16,6 +16,8 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,15}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DURATION = re.compile(r"([0-9]{1,6})([smh])")
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"([0-9]{1,6})(KiB|MiB)")
+_UNITS_B = {"KiB": 1 << 10, "MiB": 1 << 20}
 
 
 class Value:
@@ -81,6 +83,19 @@ class Value:
         if low <= seconds <= high:
             return seconds
         self.expected(what, "choose a duration in that range")
+        return default
+
+    def size(self, low: int, high: int, default: int) -> int:
+        """Bytes of a size as `512KiB` or `16MiB`, both bounds (bytes) included."""
+        what = f"a size from {low >> 10}KiB to {high >> 20}MiB"
+        found = _SIZE.fullmatch(self.node.text) if isinstance(self.node, Scalar) else None
+        if found is None:
+            self.expected(what, "write a number and KiB or MiB, as 512KiB or 16MiB")
+            return default
+        number = int(found[1]) * _UNITS_B[found[2]]
+        if low <= number <= high:
+            return number
+        self.expected(what, "choose a size in that range")
         return default
 
     def day(self, default: date) -> date:

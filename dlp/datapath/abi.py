@@ -20,7 +20,18 @@ ANCHORS = 8
 LANE = 64
 BLOOM_WORDS = 8192
 SIGNATURES = 4096
-SHAPES = 4096
+SHAPES = 16384
+SUMS = 256
+SUM_LONGEST = 32
+SUM_LARGEST = 127
+SUM_ANY = 254
+SUM_NEVER = 255
+KEYWORD = 32
+KEYWORDS = 1024
+KEYWORD_WORDS = 16
+NEARS = 256
+STARTS = 1024
+WINDOW = 64
 POLICIES = 64
 DESTINATIONS = 32
 WORKLOADS = 1024
@@ -109,6 +120,9 @@ class Reason(enum.IntEnum):
     IP_OPTIONS = 71
     HOP_LIMIT = 72
     BLOCK_LOST = 73
+    SHADOW_MATCH = 74
+    SHADOW_LIMITED = 75
+    NO_KEYWORD = 76
 
     @property
     def label(self) -> str:
@@ -168,6 +182,11 @@ class EventFlag(enum.IntFlag):
     EXCEPTED = 4
     MIDSTREAM = 8
     OWNED = 16
+    SHADOW = 32
+
+
+class RuleFlag(enum.IntFlag):
+    SHADOW = 1
 
 
 class DeviceFlag(enum.IntFlag):
@@ -200,6 +219,7 @@ class Slot(enum.IntEnum):
     JUDGE = 8
     GROUPS = 9
     HOLD = 10
+    NEAR = 11
 
 
 SCAN_SLOT = {2: Slot.SCAN2, 3: Slot.SCAN3, 6: Slot.SCAN6}
@@ -221,7 +241,7 @@ class ShapeStruct(Structure):
         ("left", c_uint8),
         ("right", c_uint8),
         ("trigger", c_uint8),
-        ("pad", c_uint8),
+        ("near", c_uint8),
     ]
 
 
@@ -238,7 +258,42 @@ class SignatureStruct(Structure):
         ("check", c_uint8),
         ("prefilter", c_uint8),
         ("normalise", c_uint8),
-        ("pad", c_uint8 * 5),
+        ("sums", c_uint8),
+        ("sum", c_uint8 * 2),
+        ("near", c_uint16),
+    ]
+
+
+class KeywordStruct(Structure):
+    _fields_ = [
+        ("text", c_uint8 * KEYWORD),
+        ("mask", c_uint8 * KEYWORD),
+        ("length", c_uint8),
+        ("pad", c_uint8 * 7),
+    ]
+
+
+class StartsStruct(Structure):
+    _fields_ = [("first", c_uint16 * STARTS), ("count", c_uint8 * STARTS)]
+
+
+class NearStruct(Structure):
+    _fields_ = [
+        ("keyword", c_uint64 * KEYWORD_WORDS),
+        ("distance", c_uint8),
+        ("pad", c_uint8 * 7),
+    ]
+
+
+class SumStruct(Structure):
+    _fields_ = [
+        ("weight", c_uint8 * SUM_LONGEST),
+        ("expected", c_uint8 * (SUM_LARGEST + 1)),
+        ("modulus", c_uint8),
+        ("check", c_uint8),
+        ("length", c_uint8),
+        ("digits", c_uint8),
+        ("pad", c_uint8 * 4),
     ]
 
 
@@ -265,8 +320,27 @@ class RuleStruct(Structure):
     _fields_ = [
         ("action", c_uint8),
         ("index", c_uint8),
-        ("threshold", c_uint16),
+        ("threshold", c_uint8),
+        ("flags", c_uint8),
         ("id", c_uint32),
+        ("window_s", c_uint32),
+        ("pad", c_uint32),
+    ]
+
+
+class HitsStruct(Structure):
+    _fields_ = [("matches", c_uint64), ("acted", c_uint64), ("prefilters", c_uint64)]
+
+
+class WindowKeyStruct(Structure):
+    _fields_ = [("netns", c_uint64), ("rule", c_uint32), ("pad", c_uint32)]
+
+
+class WindowStruct(Structure):
+    _fields_ = [
+        ("value", c_uint64 * WINDOW),
+        ("seen_ns", c_uint64 * WINDOW),
+        ("changes", c_uint64),
     ]
 
 
@@ -324,6 +398,9 @@ class ConstantsStruct(Structure):
         ("bit_number", c_uint8 * 64),
         ("value", c_uint8 * 256),
         ("dni_letter", c_uint8 * 32),
+        ("verhoeff_product", c_uint8 * 256),
+        ("verhoeff_place", c_uint8 * 128),
+        ("kind", c_uint8 * 256),
     ]
 
 
@@ -416,7 +493,13 @@ class DatagramStruct(Structure):
 
 
 class BucketStruct(Structure):
-    _fields_ = [("filled_ns", c_uint64), ("level", c_uint64), ("full_ns", c_uint64)]
+    _fields_ = [
+        ("filled_ns", c_uint64),
+        ("level", c_uint64),
+        ("full_ns", c_uint64),
+        ("shadow_filled_ns", c_uint64),
+        ("shadow_level", c_uint64),
+    ]
 
 
 class SeenKeyStruct(Structure):
@@ -488,10 +571,17 @@ STRUCTS: dict[str, type[Structure]] = {
     "dlp_anchor_entry": AnchorEntryStruct,
     "dlp_anchor": AnchorStruct,
     "dlp_signature": SignatureStruct,
+    "dlp_sum": SumStruct,
+    "dlp_keyword": KeywordStruct,
+    "dlp_starts": StartsStruct,
+    "dlp_near": NearStruct,
     "dlp_bloom": BloomStruct,
     "dlp_classes": ClassesStruct,
     "dlp_lane": LaneStruct,
     "dlp_rule": RuleStruct,
+    "dlp_hits": HitsStruct,
+    "dlp_window_key": WindowKeyStruct,
+    "dlp_window": WindowStruct,
     "dlp_destination": DestinationStruct,
     "dlp_policy": PolicyStruct,
     "dlp_binding": BindingStruct,

@@ -19,15 +19,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ctypes import c_uint32, c_uint64
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
 
 from dlp import errors
 from dlp.datapath import abi, events, libbpf, loader, objects, source
+from dlp.datapath.hits import Hits
 from dlp.datapath.libbpf import Map, RingBuffer, TestRun
 from dlp.datapath.objects import CACHE, KernelObject
 from dlp.datapath.pins import BPFFS, MAPS, RUN, Layout, Manifest, ensure_bpffs
 from dlp.datapath.tables import (
+    SIGNATURE_TABLES,
     Tables,
     bloom_shift,
     constants,
@@ -55,6 +58,14 @@ def current_layout(root: Path = ROOT, run: Path = RUN, text: str | None = None) 
     """Where the build of these sources is, or would be, pinned."""
     digest = source.digest(text if text is not None else source.joined(bpf_dir()))
     return Layout(root / digest, run / f"datapath-{digest}.json")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTimes:
+    """Seconds that a load took: to write the tables, and for the store that makes them live."""
+
+    write_s: float
+    switch_s: float
 
 
 class Datapath:
@@ -128,7 +139,7 @@ class Datapath:
         cgroup_level: int = 0,
         bindings: Mapping[tuple[int, int], int] | None = None,
         event_burst: int = 0,
-    ) -> None:
+    ) -> LoadTimes:
         """Write a set into the generation that is not live, then make it live by one store.
 
         Args:
@@ -138,7 +149,10 @@ class Datapath:
             bindings: policy numbers by (namespace key, cgroup id or 0), replaced whole and in
                 the same instant.
             event_burst: events that a workload may save up, one a millisecond; 0 is no bound.
+
+        Raises KernelError where a table is full; the live set stays.
         """
+        began = time.monotonic()
         settings = self.settings
         target = 1 - settings.generation
         self.tables.write_image(target, image)
@@ -157,10 +171,13 @@ class Datapath:
             self._bind_ahead(bindings, target)
             settings.by_cgroup |= any(cgroup for _, cgroup in bindings)
         settings.generation = target
+        written = time.monotonic()
         self._store(settings)
+        switched = time.monotonic()
         if bindings is not None:
             self._forget_others(bindings)
         time.sleep(_SETTLE_S)  # packets that read the old number are through
+        return LoadTimes(written - began, switched - written)
 
     def beat(self, time_ns: int | None = None) -> None:
         """The inspector lives (CLOCK_MONOTONIC; now by default)."""
@@ -289,6 +306,16 @@ class Datapath:
         self._rings.append(ring)
         return ring
 
+    def on_shadow_events(self, take: Callable[[events.Event], None]) -> RingBuffer:
+        """The same for matches of shadow rows: a small share of them (EventFlag.SHADOW).
+
+        Their action is what would have been done; nothing was.
+        """
+        fd = self.tables["shadow_events"].fd
+        ring = RingBuffer(fd, lambda raw: take(events.decode_event(raw)))
+        self._rings.append(ring)
+        return ring
+
     def on_payload(self, take: Callable[[events.Payload], None]) -> RingBuffer:
         """Call `take` for each piece of mirrored payload when the buffer is consumed."""
         ring = RingBuffer(self.tables["payloads"].fd, lambda raw: take(events.decode_payload(raw)))
@@ -307,8 +334,26 @@ class Datapath:
         }
 
     def clear_counters(self, slot: int) -> None:
-        """Before a slot is given to another workload."""
+        """Before a slot is given to another workload: its counters, hits and windows."""
         self.tables["counters"].update_cpus(c_uint32(slot), abi.CountersStruct())
+        hits, windows = self.tables["hits"], self.tables["windows"]
+        hits.delete_all([key for key in hits.all_keys() if key >> 16 & 0xFFFF == slot])
+        windows.delete_all([key for key in windows.all_keys() if key.netns % abi.WORKLOADS == slot])
+
+    def hits(self) -> dict[tuple[int, int], Hits]:
+        """By slot of the workload and number of the signature, since the live set was loaded."""
+        table, generation = self.tables["hits"], self.settings.generation
+        found = {}
+        for key in table.all_keys():
+            row = table.lookup(c_uint64(key)) if key >> 32 == generation else None
+            if row is not None:
+                place = key >> 16 & 0xFFFF, key & 0xFFFF
+                found[place] = Hits(row.matches, row.acted, row.prefilters)
+        return found
+
+    def table_memory(self) -> dict[str, int]:
+        """Bytes of kernel memory of each table of signatures and policies, both generations."""
+        return {name: self.tables[name].memory() for name in SIGNATURE_TABLES}
 
     def flows(self, limit: int) -> Iterator[tuple[abi.FlowKeyStruct, abi.FlowStruct]]:
         """At most `limit` flows, in no order."""
@@ -338,6 +383,24 @@ class Datapath:
         values = {int.from_bytes(digest[:8], sys.byteorder) | 1 for digest in digests}
         others = (seen.lookup(abi.SeenKeyStruct(flow, value, rule)) for value in values)
         return (0 if known is None else known.value) + sum(one is None for one in others)
+
+    def note_in_window(
+        self, netns: int, policy: str, rule_index: int, window_s: int, digest: bytes
+    ) -> int:
+        """Count a value that the inspector found among those of the rule in a workload's window.
+
+        Returns how many distinct ones there are now, this one included. A value that the kernel
+        writes in the same instant can be overwritten.
+        """
+        table, now = self.tables["windows"], time.monotonic_ns()
+        key = abi.WindowKeyStruct(netns, rule_id(policy, rule_index))
+        row = table.lookup(key) or abi.WindowStruct()
+        value = int.from_bytes(digest[:8], sys.byteorder) | 1
+        known = [place for place in range(abi.WINDOW) if row.value[place] == value]
+        place = known[0] if known else min(range(abi.WINDOW), key=lambda at: row.seen_ns[at])
+        row.value[place], row.seen_ns[place] = value, now
+        table.update(key, row)
+        return sum(seen and now - seen < window_s * 1_000_000_000 for seen in row.seen_ns)
 
     def on_held(self, take: Callable[[events.Payload], None]) -> RingBuffer:
         """As `on_payload`, for flows that wait for `clear` or `block`."""

@@ -11,7 +11,7 @@ import ctypes as ct
 import errno
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ RECORDS = 1024  # of a ring buffer, taken at once
 _ENOUGH = -125  # ECANCELED: what our callback ends a reading with
 _LOG_SIZE = (1 << 24) - 1
 _LOG_LINES = 12
+_BATCH = 4096  # entries read at once; more than a bucket of a hash holds
 _POSSIBLE = Path("/sys/devices/system/cpu/possible")
 
 
@@ -160,6 +161,9 @@ def _lib() -> ct.CDLL:
         "bpf_map_lookup_elem": (ct.c_int, [fd, data, data]),
         "bpf_map_delete_elem": (ct.c_int, [fd, data]),
         "bpf_map_get_next_key": (ct.c_int, [fd, data, data]),
+        "bpf_map_update_batch": (ct.c_int, [fd, data, data, data, data]),
+        "bpf_map_delete_batch": (ct.c_int, [fd, data, data, data]),
+        "bpf_map_lookup_batch": (ct.c_int, [fd, data, data, data, data, data, data]),
         "bpf_map_create": (
             ct.c_int,
             [ct.c_int, text, ct.c_uint32, ct.c_uint32, ct.c_uint32, data],
@@ -218,6 +222,67 @@ class Map:
         _check(
             _lib().bpf_map_update_elem(self.fd, ct.byref(key), ct.byref(value), 0),
             f"writing map {self.name}",
+        )
+
+    def update_all(self, entries: Sequence[tuple[Any, Any]]) -> None:
+        """Write many entries with one system call; some may be written where it fails."""
+        values = (self.value * len(entries))(*(value for _, value in entries))
+        self.update_packed([key for key, _ in entries], values)
+
+    def update_packed(self, all_keys: Sequence[Any], values: Any) -> None:
+        """The same, with the values as one array of ctypes, or bytes laid out like it."""
+        if not all_keys:
+            return
+        keys = (self.key * len(all_keys))(*all_keys)
+        count = ct.c_uint32(len(all_keys))
+        done = _lib().bpf_map_update_batch(self.fd, keys, values, ct.byref(count), None)
+        if done < 0 and ct.get_errno() == errno.E2BIG:
+            raise KernelError(
+                f"writing map {self.name}: the table is full",
+                remedy="enable fewer packs, or name fewer signatures in policies",
+            )
+        _check(done, f"writing map {self.name}")
+
+    def delete_all(self, keys: Sequence[Any]) -> None:
+        """Delete entries that are there, which nobody else deletes, with one system call."""
+        if not keys:
+            return
+        array, count = (self.key * len(keys))(*keys), ct.c_uint32(len(keys))
+        _check(
+            _lib().bpf_map_delete_batch(self.fd, array, ct.byref(count), None),
+            f"deleting from map {self.name}",
+        )
+
+    def all_keys(self) -> list[Any]:
+        """All keys of a hash, read in a few system calls."""
+        found: list[Any] = []
+        keys, values = (self.key * _BATCH)(), (self.value * _BATCH)()
+        # Where the walk is: a bucket's number.
+        at, following, first = ct.c_uint32(), ct.c_uint32(), True
+        while True:
+            count = ct.c_uint32(_BATCH)
+            start = None if first else ct.byref(at)
+            done = _lib().bpf_map_lookup_batch(
+                self.fd, start, ct.byref(following), keys, values, ct.byref(count), None
+            )
+            if done < 0 and ct.get_errno() != errno.ENOENT:
+                _check(-1, f"reading map {self.name}")
+            found += [
+                type(key).from_buffer_copy(key) if isinstance(key, ct.Structure) else key
+                for key in keys[: count.value]
+            ]
+            if done < 0:
+                return found
+            at.value, first = following.value, False
+
+    def memory(self) -> int:
+        """Bytes of kernel memory that the map takes now.
+
+        Kernels before 6.4 tell what it could take at most.
+        """
+        told = Path(f"/proc/self/fdinfo/{self.fd}").read_text()
+        return next(
+            int(line.split()[1]) for line in told.splitlines() if line.startswith("memlock:")
         )
 
     def lookup(self, key: Any) -> Any | None:

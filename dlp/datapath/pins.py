@@ -33,6 +33,7 @@ PROGRAMS = (
     "digits",
     "groups",
     "shape",
+    "near",
     "check",
     "judge",
     "hold",
@@ -43,7 +44,18 @@ PROGRAMS = (
 COPIED = ("entry", "guard", "gate")
 # What flows remember; an upgrade hands it on where the layout is the same.
 STATE = frozenset(
-    {"flows", "sockets", "seen", "words", "blocked", "counters", "workloads", "guards", "admitted"}
+    {
+        "flows",
+        "sockets",
+        "seen",
+        "windows",
+        "words",
+        "blocked",
+        "counters",
+        "workloads",
+        "guards",
+        "admitted",
+    }
 )
 
 MAPS = (
@@ -57,6 +69,10 @@ MAPS = (
     "lanes",
     "shapes",
     "signatures",
+    "sums",
+    "keywords",
+    "starts",
+    "nears",
     "policies",
     "anchors",
     "rules",
@@ -72,8 +88,12 @@ MAPS = (
     "datagrams",
     "copies",
     "seen",
+    "shadow_seen",
+    "windows",
+    "hits",
     "programs",
     "events",
+    "shadow_events",
     "payloads",
     "holds",
 )

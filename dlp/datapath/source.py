@@ -47,6 +47,8 @@ _STATE_STRUCTS = (
     "dlp_flow",
     "dlp_counted",
     "dlp_seen_key",
+    "dlp_window_key",
+    "dlp_window",
     "dlp_counters",
     "dlp_who",
     "dlp_word",
@@ -55,7 +57,7 @@ _STATE_STRUCTS = (
 )
 _STATE_MAPS = (
     r"^BPF_\w*(?:TABLE|ARRAY|STORAGE)\(.*"
-    r"\b(?:flows|sockets|seen|words|blocked|counters|workloads|guards|admitted)\b.*"
+    r"\b(?:flows|sockets|seen|windows|words|blocked|counters|workloads|guards|admitted)\b.*"
 )
 
 
@@ -66,6 +68,7 @@ def state_digest(text: str) -> str:
         for name in _STATE_STRUCTS
         if (found := re.search(rf"struct {name} \{{.*?\n\}};", text, re.DOTALL))
     ]
-    parts += re.findall(r"^#define DLP_(?:TAIL|COUNTED|REASONS|WORKLOADS) \d+", text, re.MULTILINE)
+    limits = "TAIL|COUNTED|REASONS|WORKLOADS|WINDOW"
+    parts += re.findall(rf"^#define DLP_(?:{limits}) \d+", text, re.MULTILINE)
     parts += re.findall(_STATE_MAPS, text, re.MULTILINE)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -7,16 +7,23 @@ two generations: one is live, the other is written and then made live by one sto
 from __future__ import annotations
 
 import ctypes as ct
+import itertools
 import math
+import struct
 import zlib
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from typing import Any
 
 from dlp.datapath import abi
 from dlp.datapath.libbpf import Map
 from dlp.model import Action, DecidedBy
-from dlp.policy import KernelPolicies, KernelPolicy
+from dlp.policy import KernelPolicies, KernelPolicy, RuleRow
 from dlp.signatures.image import ImageSignature, KernelImage, Shape
+from dlp.signatures.keywords import KeywordTable, start
+from dlp.signatures.proximity import Proximity
+from dlp.signatures.validators import dihedral, verhoeff_place
+from dlp.signatures.weighted import Weighted
 
 _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "counters": (c_uint32, abi.CountersStruct),
@@ -27,6 +34,10 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "lanes": (c_uint32, abi.LaneStruct),
     "shapes": (c_uint32, abi.ShapeStruct),
     "signatures": (c_uint32, abi.SignatureStruct),
+    "sums": (c_uint32, abi.SumStruct),
+    "keywords": (c_uint32, abi.KeywordStruct),
+    "starts": (c_uint32, abi.StartsStruct),
+    "nears": (c_uint32, abi.NearStruct),
     "policies": (c_uint32, abi.PolicyStruct),
     "anchors": (c_uint64, abi.AnchorStruct),
     "rules": (c_uint32, abi.RuleStruct),
@@ -40,11 +51,37 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "admitted": (c_uint64, c_uint32),
     "flows": (abi.FlowKeyStruct, abi.FlowStruct),
     "seen": (abi.SeenKeyStruct, c_uint32),
+    "shadow_seen": (abi.SeenKeyStruct, c_uint32),
+    "windows": (abi.WindowKeyStruct, abi.WindowStruct),
+    "hits": (c_uint64, abi.HitsStruct),
     "programs": (c_uint32, c_uint32),
 }
 
+# What signatures and policies take in kernel memory; the others hold flows, or cross programs.
+SIGNATURE_TABLES = (
+    "settings",
+    "constants",
+    "blooms",
+    "classes",
+    "lanes",
+    "shapes",
+    "signatures",
+    "sums",
+    "keywords",
+    "starts",
+    "nears",
+    "policies",
+    "anchors",
+    "rules",
+    "exceptions",
+    "hits",
+)
+
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
+_ANCHOR_COUNT = struct.Struct("=I")
+_ANCHOR_ENTRY = struct.Struct("=Hbx")
 _NOT_ALNUM = 0xFF
+_FOLDED = 0xDF
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -65,8 +102,14 @@ def constants() -> abi.ConstantsStruct:
         table.value[byte] = (
             int(character, 36) if byte < 128 and character.isalnum() else _NOT_ALNUM  # noqa: PLR2004 - ASCII
         )
+        if table.value[byte] != _NOT_ALNUM:
+            table.kind[byte] = 1 | character.isalpha() << 1
     for index, letter in enumerate(_DNI_LETTERS):
         table.dni_letter[index] = int(letter, 36)
+    for one, other in itertools.product(range(10), repeat=2):
+        table.verhoeff_product[one * 16 + other] = dihedral(one, other)
+    for place, digit in itertools.product(range(8), range(10)):
+        table.verhoeff_place[place * 16 + digit] = verhoeff_place(place, digit)
     return table
 
 
@@ -101,8 +144,11 @@ class Tables:
         return self._maps[name]
 
     def write_image(self, generation: int, image: KernelImage) -> None:
-        """Write a signature set into a generation that is not live."""
-        self._clear_anchors(generation)
+        """Write a signature set into a generation that is not live; its hits begin at 0.
+
+        Raises KernelError where a table is full; the generation is of no use then.
+        """
+        self._clear("hits", lambda key: key >> 32 == generation)
         bloom = abi.BloomStruct()
         bloom.word[: len(image.bloom)] = image.bloom
         self["blooms"].update(c_uint32(generation), bloom)
@@ -111,69 +157,97 @@ class Tables:
             for byte in members:
                 classes.member[number * 4 + byte // 64] |= 1 << byte % 64
         self["classes"].update(c_uint32(generation), classes)
-        lane = abi.LaneStruct()
-        lane.first[:] = image.lane.first
-        lane.second[:] = image.lane.second
-        lane.before[:] = image.lane.before
-        lane.after[:] = image.lane.after
-        for number, index in enumerate(image.lane.shapes):
-            lane.shape[number] = index
-            lane.offset[number] = image.shapes[index].lane_offset
-        self["lanes"].update(c_uint32(generation), lane)
-        for index, shape in enumerate(image.shapes):
-            self["shapes"].update(c_uint32(generation * abi.SHAPES + index), _shape(shape))
-        for index, signature in enumerate(image.signatures):
-            self["signatures"].update(
-                c_uint32(generation * abi.SIGNATURES + index), _signature(signature)
-            )
-        for gram, entries in image.anchors.items():
-            anchor = abi.AnchorStruct(count=len(entries))
-            for number, (index, offset) in enumerate(entries):
-                anchor.entry[number].shape = index
-                anchor.entry[number].offset = offset
-            key = generation << 32 | int.from_bytes(gram, "little")
-            self["anchors"].update(c_uint64(key), anchor)
+        self["lanes"].update(c_uint32(generation), _lane(image))
+        self._write_keywords(generation, image.keywords)
+        self._write_signatures(generation, image)
+        self._clear("shapes", lambda key: key // abi.SHAPES == generation)
+        near = [one.near is not None for one in image.signatures]
+        self["shapes"].update_all(
+            [
+                (
+                    generation * abi.SHAPES + index,
+                    _shape(shape, near=near[shape.signature] and not shape.trigger),
+                )
+                for index, shape in enumerate(image.shapes)
+            ]
+        )
+        self._clear("anchors", lambda key: key >> 32 == generation)
+        self["anchors"].update_packed(
+            [generation << 32 | int.from_bytes(gram, "little") for gram in image.anchors],
+            b"".join(map(_anchor, image.anchors.values())),
+        )
+
+    def _write_signatures(self, generation: int, image: KernelImage) -> None:
+        rows = _sum_rows(image)
+        self["sums"].update_all(
+            [(generation * abi.SUMS + row, _sum(spec)) for spec, row in rows.items()]
+        )
+        self["signatures"].update_all(
+            [
+                (
+                    generation * abi.SIGNATURES + index,
+                    _signature(signature, rows, image.keywords),
+                )
+                for index, signature in enumerate(image.signatures)
+            ]
+        )
+
+    def _write_keywords(self, generation: int, table: KeywordTable) -> None:
+        starts = abi.StartsStruct()
+        for number, word in enumerate(table.words):
+            at = start(word)
+            if not starts.count[at]:
+                starts.first[at] = number
+            starts.count[at] += 1
+        self["keywords"].update_all(
+            [
+                (generation * abi.KEYWORDS + number, _keyword(word))
+                for number, word in enumerate(table.words)
+            ]
+        )
+        self["starts"].update(c_uint32(generation), starts)
+        numbers = {word: number for number, word in enumerate(table.words)}
+        self["nears"].update_all(
+            [
+                (generation * abi.NEARS + row, _near(asked, numbers))
+                for row, asked in enumerate(table.lists, 1)
+            ]
+        )
 
     def write_policies(self, generation: int, policies: KernelPolicies) -> None:
-        """Write policies, rules and exceptions into a generation that is not live."""
-        for name in ("rules", "exceptions"):
-            table = self[name]
-            for key in list(table.keys()):
-                word = key.policy if name == "exceptions" else key.value
-                if word >> 31 == generation:
-                    table.delete(key)
+        """Write policies, rules and exceptions into a generation that is not live.
+
+        Raises KernelError where a table is full; the generation is of no use then.
+        """
+        self._clear("rules", lambda key: key >> 31 == generation)
+        self._clear("exceptions", lambda key: key.policy >> 31 == generation)
         for number, policy in enumerate(policies.policies):
             self["policies"].update(c_uint32(generation * abi.POLICIES + number), _policy(policy))
-            for signature, row in policy.rules.items():
-                if row.action is Action.ALLOW:
-                    continue  # as if no rule named it: not counted, not told
-                self["rules"].update(
-                    c_uint32(generation << 31 | number << 16 | signature),
-                    abi.RuleStruct(
-                        action=row.action,
-                        index=row.rule_index,
-                        threshold=row.threshold,
-                        id=rule_id(policy.name, row.rule_index, row.alone),
-                    ),
-                )
+            self["rules"].update_all(
+                [
+                    (generation << 31 | number << 16 | signature, _rule(policy.name, row))
+                    for signature, row in policy.rules.items()
+                    if row.action is not Action.ALLOW  # as if no rule named it
+                ]
+            )
             for digest in policy.exceptions:
                 key = abi.ExceptionKeyStruct(policy=generation << 31 | number)
                 key.digest[:] = digest
                 self["exceptions"].update(key, c_uint64(1))
 
-    def _clear_anchors(self, generation: int) -> None:
-        anchors = self["anchors"]
-        for key in list(anchors.keys()):
-            if key.value >> 32 == generation:
-                anchors.delete(key)
+    def _clear(self, name: str, belongs: Callable[[Any], bool]) -> None:
+        table = self[name]
+        table.delete_all([key for key in table.all_keys() if belongs(key)])
 
 
-def rule_id(policy: str, rule_index: int, alone: str = "") -> int:
+def rule_id(policy: str, rule_index: int, alone: str = "", *, shadow: bool = False) -> int:
     """The number under which distinct values of a rule are counted, across releases.
 
-    `alone`: the signature whose values are counted by themselves, as RuleRow says.
+    `alone`: the signature whose values are counted by themselves, as RuleRow says. Those of
+    shadow rows are counted apart.
     """
-    return zlib.crc32("\0".join([policy, str(rule_index), *filter(None, [alone])]).encode())
+    parts = [policy, str(rule_index), *filter(None, [alone]), *["", ""][: 2 * shadow]]
+    return zlib.crc32("\0".join(parts).encode())
 
 
 def bloom_shift(image: KernelImage) -> int:
@@ -181,7 +255,50 @@ def bloom_shift(image: KernelImage) -> int:
     return 64 - (len(image.bloom).bit_length() - 1)
 
 
-def _shape(shape: Shape) -> abi.ShapeStruct:
+def _rule(policy: str, row: RuleRow) -> abi.RuleStruct:
+    return abi.RuleStruct(
+        action=row.action,
+        index=row.rule_index & 0xFF,
+        threshold=row.threshold,
+        flags=abi.RuleFlag.SHADOW if row.shadow else 0,
+        id=rule_id(policy, row.rule_index, row.alone, shadow=row.shadow),
+        window_s=row.window_s,
+    )
+
+
+def _lane(image: KernelImage) -> abi.LaneStruct:
+    lane = abi.LaneStruct()
+    lane.first[:] = image.lane.first
+    lane.second[:] = image.lane.second
+    lane.before[:] = image.lane.before
+    lane.after[:] = image.lane.after
+    for number, index in enumerate(image.lane.shapes):
+        lane.shape[number] = index
+        lane.offset[number] = image.shapes[index].lane_offset
+    return lane
+
+
+def _anchor(entries: Sequence[tuple[int, int]]) -> bytes:
+    """A struct dlp_anchor; of tens of thousands, ctypes would take a second to make."""
+    packed = b"".join(_ANCHOR_ENTRY.pack(index, offset) for index, offset in entries)
+    return (_ANCHOR_COUNT.pack(len(entries)) + packed).ljust(ct.sizeof(abi.AnchorStruct), b"\0")
+
+
+def _keyword(word: bytes) -> abi.KeywordStruct:
+    row = abi.KeywordStruct(length=len(word))
+    row.text[: len(word)] = word
+    row.mask[: len(word)] = bytes(_FOLDED if chr(byte).isalpha() else 255 for byte in word)
+    return row
+
+
+def _near(asked: Proximity, numbers: Mapping[bytes, int]) -> abi.NearStruct:
+    near = abi.NearStruct(distance=asked.distance)
+    for word in asked.keywords:
+        near.keyword[numbers[word] // 64] |= 1 << numbers[word] % 64
+    return near
+
+
+def _shape(shape: Shape, *, near: bool) -> abi.ShapeStruct:
     row = abi.ShapeStruct(
         signature=shape.signature,
         literal_offset=shape.literal_offset,
@@ -189,6 +306,7 @@ def _shape(shape: Shape) -> abi.ShapeStruct:
         left=shape.left,
         right=shape.right,
         trigger=shape.trigger,
+        near=near,
     )
     size = len(shape.literal)
     row.literal[:size] = shape.literal
@@ -201,13 +319,35 @@ def _shape(shape: Shape) -> abi.ShapeStruct:
     return row
 
 
-def _signature(signature: ImageSignature) -> abi.SignatureStruct:
+def _sum_rows(image: KernelImage) -> dict[Weighted, int]:
+    """A row for each weighted sum, however many signatures name it."""
+    distinct = dict.fromkeys(each for signature in image.signatures for each in signature.sums)
+    return {each: row for row, each in enumerate(distinct)}
+
+
+def _sum(spec: Weighted) -> abi.SumStruct:
+    row = abi.SumStruct(
+        modulus=spec.modulus, check=spec.check, length=spec.length, digits=spec.digits
+    )
+    row.weight[: spec.length] = spec.weights
+    row.expected[: spec.modulus] = spec.expected
+    return row
+
+
+def _signature(
+    signature: ImageSignature, rows: Mapping[Weighted, int], keywords: KeywordTable
+) -> abi.SignatureStruct:
     prefilter = signature.decided is DecidedBy.INSPECTOR
-    return abi.SignatureStruct(
+    own = [rows[each] for each in signature.sums]
+    row = abi.SignatureStruct(
         check=0 if prefilter else signature.check,
         prefilter=prefilter,
         normalise=signature.normalise,
+        sums=len(own),
+        near=keywords.row(signature.near),
     )
+    row.sum[: len(own)] = own
+    return row
 
 
 def _policy(policy: KernelPolicy) -> abi.PolicyStruct:

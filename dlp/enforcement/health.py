@@ -22,12 +22,14 @@ def health_of(
     verdicts_lost: int,
     incidents_lost: int,
     gates: Sequence[str] = (),
+    releases: Sequence[str] = (),
     now: float,
 ) -> Health:
     """What is wrong makes the status `degraded`; what was chosen or cannot be otherwise warns.
 
     Args:
         gates: why gates that are asked for are not in place.
+        releases: what is wrong with the release that runs.
         now: seconds since the epoch.
     """
     enforced = sum(one.state is WorkloadState.ENFORCED for one in workloads)
@@ -43,6 +45,7 @@ def health_of(
     if not matcher_alive:
         problems.append("the matcher process does not answer")
     problems += gates
+    problems += releases
     problems += [
         f"exception of policy {name} has ended" for name, _ in loaded.policies.expired(now)
     ]
@@ -58,7 +61,8 @@ def health_of(
         uptime_s=uptime_s,
         kernel=platform.release(),
         release=release,
-        signatures=len(loaded.image.signatures),
+        signatures=len(loaded.live),
+        signature_release=loaded.sets.release,
         image=loaded.image.version,
         workloads_enforced=enforced,
         workloads_pending=len(workloads) - enforced,

@@ -361,14 +361,9 @@ def _hold_rules(image: KernelImage, policies: PolicySet) -> Iterator[Rule]:
         if not blocking:
             continue
         shapes = (shape for shape in image.shapes if shape.signature == index)
-        yield Rule(
-            index=index,
-            id=one.id,
-            regex=one.regex,
-            validator=one.validator,
-            normalise=one.normalise,
-            mask_head=one.mask_head,
-            mask_tail=one.mask_tail,
+        yield Rule.of(
+            index,
+            one,
             # No shape of the kernel's fits fewer bytes than its steps take at least.
             front=min(sum(step.min for step in shape.steps) for shape in shapes),
             policies=blocking,
@@ -379,7 +374,7 @@ def _policies_that_block(index: int, one: ImageSignature, policies: PolicySet) -
     bits = 0
     for number in range(min(len(policies), POLICIES)):
         row = policies.action_for(number, index)
-        if row is None:
+        if row is None or row.shadow:
             continue
         told = row.action is Action.DROP and one.decided is DecidedBy.INSPECTOR
         if row.action is Action.HOLD or told:

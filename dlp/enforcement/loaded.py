@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,52 +10,132 @@ import structlog
 
 from dlp.config import Config, load, with_netns
 from dlp.inspector.messages import Rule
-from dlp.model import DecidedBy
+from dlp.model import DecidedBy, Subject
 from dlp.policy import PolicySet, held_signatures
+from dlp.releases.canary import Canary
+from dlp.releases.doubled import DoubledPolicies
+from dlp.releases.union import Union, unite
 from dlp.signatures.cache import Cache
 from dlp.signatures.image import KernelImage
-from dlp.signatures.pack import load_packs
+from dlp.signatures.pack import Pack, load_packs
 
-IMAGES = Path("/var/cache/dlp/images")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A candidate beside the live set: only counted, or acting for some workloads."""
+
+    version: int
+    packs: tuple[Pack, ...]
+    canary: Canary | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sets:
+    """What is to run.
+
+    Attributes:
+        packs: of the live set.
+        release: version of the live release; 0 where they are the policy file's packs.
+        overrides: what development mode put in, by name.
+    """
+
+    packs: tuple[Pack, ...]
+    release: int = 0
+    beside: Beside | None = None
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be compiled: the packs, what policies know of them, those that are held."""
+
+    config: Config
+    sets: Sets
+    packs: tuple[Pack, ...]
+    subjects: tuple[Subject, ...]
+    union: Union | None
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Ids that some policy holds."""
+        return held_signatures(self.config, self.subjects)
+
+    def loaded(self, image: KernelImage) -> Loaded:
+        """With its image. Raises ConfigError where the policies do not fit the signatures."""
+        if self.union is None:
+            return Loaded(self.config, image, PolicySet(self.config, self.subjects), self.sets)
+        return Loaded(self.config, image, self._doubled(self.union), self.sets, self.union)
+
+    def check(self) -> None:
+        """Raise ConfigError as `loaded` would: before compiling, not after."""
+        if self.union is None:
+            PolicySet(self.config, self.subjects)
+        else:
+            self._doubled(self.union)
+
+    def _doubled(self, union: Union) -> DoubledPolicies:
+        canary = self.sets.beside.canary if self.sets.beside else None
+        return DoubledPolicies(self.config, union, self.subjects, canary)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One configuration with all that was made of it."""
+    """One configuration with all that was made of it.
+
+    `union`: of live set and candidate where one runs beside; its order is the image's.
+    """
 
     config: Config
     image: KernelImage
     policies: PolicySet
+    sets: Sets = Sets(packs=())
+    union: Union | None = None
+
+    @property
+    def live(self) -> Sequence[int]:
+        """Indices of the live set's signatures in the image."""
+        return self.union.live if self.union else range(len(self.image.signatures))
+
+
+def plan(config: Config, sets: Sets, *, cache: Path | None = None) -> Plan:
+    """What is to be compiled for a configuration and its sets. Raises PackError."""
+    union = unite(sets.packs, sets.beside.packs) if sets.beside else None
+    packs = union.packs if union else sets.packs
+    return Plan(config, sets, packs, Cache(cache).subjects(packs), union)
+
+
+def configured(path: Path, netns: Iterable[str] = ()) -> Config:
+    """Read a policy file, with further namespaces. Raises ConfigError."""
+    return with_netns(load(path), netns)
+
+
+def file_sets(config: Config) -> Sets:
+    """The packs that a policy file names. Raises PackError."""
+    return Sets(packs=load_packs(config.signatures, config.base))
 
 
 def prepare(path: Path, netns: Iterable[str] = (), *, cache: Path | None = None) -> Loaded:
-    """Read, compile and check a configuration; nothing outside this process changes.
+    """Read, compile and check a configuration with its own packs.
 
     `cache`: directory in which compiled sets are kept, so that they need not be made again.
 
     Raises:
-        ConfigError, PackError: with file, line and key.
+        ConfigError, PackError: with file, line and key; nothing outside this process changed.
     """
-    config = with_netns(load(path), netns)
-    packs = load_packs(config.signatures, config.base)
-    compiler = Cache(cache)
-    known = compiler.subjects(packs)
-    image = compiler.image(packs, held=held_signatures(config, known))
-    return Loaded(config, image, PolicySet(config, known))
+    config = configured(path, netns)
+    return make(config, file_sets(config), cache=cache)
+
+
+def make(config: Config, sets: Sets, *, cache: Path | None = None) -> Loaded:
+    """Compile in this process. Raises as `prepare`."""
+    planned = plan(config, sets, cache=cache)
+    return planned.loaded(Cache(cache).image(planned.packs, held=planned.held))
 
 
 def matcher_rules(image: KernelImage) -> list[Rule]:
     """What the matcher process looks for: the signatures that the kernel cannot decide."""
     return [
-        Rule(
-            index=index,
-            id=one.id,
-            regex=one.regex,
-            validator=one.validator,
-            normalise=one.normalise,
-            mask_head=one.mask_head,
-            mask_tail=one.mask_tail,
-        )
+        Rule.of(index, one)
         for index, one in enumerate(image.signatures)
         if one.decided is DecidedBy.INSPECTOR
     ]

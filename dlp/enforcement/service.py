@@ -25,6 +25,7 @@ from dlp.datapath import abi
 from dlp.datapath.datapath import Datapath
 from dlp.datapath.events import Event, Payload
 from dlp.enforcement import names as release_names
+from dlp.enforcement.candidates import Sample
 from dlp.enforcement.controller import Controller
 from dlp.enforcement.flows import flows_of
 from dlp.enforcement.gate import Gatekeeper
@@ -34,13 +35,17 @@ from dlp.enforcement.incidents import IncidentRecorder
 from dlp.enforcement.isolation import Isolation
 from dlp.enforcement.keys import slot_of
 from dlp.enforcement.kill import Killer
-from dlp.enforcement.loaded import IMAGES, Loaded, matcher_rules, prepare, warn_of_late_keys
+from dlp.enforcement.loaded import Loaded, configured, matcher_rules, warn_of_late_keys
 from dlp.enforcement.losses import Losses, sample
 from dlp.enforcement.quarantine import Quarantine
 from dlp.enforcement.recorder import VerdictRecorder
+from dlp.enforcement.releases import Releases
 from dlp.enforcement.responses import Responses
+from dlp.enforcement.restored import Restored
 from dlp.enforcement.rules import Rules
+from dlp.enforcement.shadow import ShadowAccount
 from dlp.enforcement.stats import stats_of
+from dlp.enforcement.vault import Vault
 from dlp.enforcement.verdicts import Release, Translator
 from dlp.enforcement.words import Words
 from dlp.errors import DlpError
@@ -55,13 +60,21 @@ from dlp.model import (
     Workload,
     WorkloadState,
 )
+from dlp.releases.diff import Count, Hits
 from dlp.service import Health, IncidentQuery, ReloadResult, VerdictQuery
+from dlp.signatures.cache import usual_directory
 from dlp.signatures.image import ImageSignature
 from dlp.store.verdicts import VerdictStore
 
 _BEAT_S = 1.0
 _SWEEP_S = 30.0
 _FLUSH_S = 2.0
+_OBSERVE_S = 5.0
+_CANDIDATES = (
+    abi.Reason.BLOOM_CANDIDATE,
+    abi.Reason.DIGIT_CANDIDATE,
+    abi.Reason.SHAPE_CANDIDATE,
+)
 # A quarter of the ring of events, so that no workload fills it alone.
 _EVENT_BURST = 1000
 
@@ -76,6 +89,7 @@ class GatewayService:
         datapath: Datapath,
         store: VerdictStore,
         key: bytes,
+        restored: Restored,
     ) -> None:
         self._loaded = loaded
         self._netns = tuple(netns)
@@ -101,7 +115,11 @@ class GatewayService:
         past = release_names.read()
         self._release = max([datapath.settings.release, *(names.number for names in past)])
         self._translator = Translator(
-            self._controller.name_of, self._controller.cgroup_path, past, datapath.distinct
+            self._controller.name_of,
+            self._controller.cgroup_path,
+            past,
+            datapath.distinct,
+            datapath.note_in_window,
         )
         self._words = Words(datapath)
         self._quarantine = Quarantine(loaded.config.state_dir)
@@ -114,6 +132,18 @@ class GatewayService:
             log=self._log,
         )
         self._isolation.apply()
+        self._account = ShadowAccount()
+        self._releases = Releases(
+            store.releases,
+            Vault(loaded.config.releases_dir),
+            restored,
+            loaded=lambda: self._loaded,
+            switch=self._switch,
+            tell=self._incidents.add,
+            counted=self._counted,
+            cache=usual_directory(),
+            log=self._log,
+        )
         self._responses = Responses(self._killer.add, self._isolation.escalate)
         counted = {who.netns for who in list(datapath.tables["workloads"].keys())}
         self._losses = Losses(partial(sample, datapath), counted)
@@ -149,6 +179,8 @@ class GatewayService:
         payload = self._datapath.on_payload(self._on_payload)
         self._loop.add_reader(events.fileno(), events.consume)
         self._loop.add_reader(payload.fileno(), payload.consume)
+        shadow = self._datapath.on_shadow_events(self._on_shadow_event)
+        self._loop.add_reader(shadow.fileno(), shadow.consume)
         held = self._datapath.on_held(self._on_held)
         self._loop.add_reader(held.fileno(), held.consume)
         work = (
@@ -160,6 +192,7 @@ class GatewayService:
             self._controller.watch_cgroups,
             self._controller.mend,
             self._keep_gates,
+            self._watch_releases,
         )
         self._tasks = [group.create_task(each()) for each in work]
         await self._matcher.start(group)
@@ -201,8 +234,13 @@ class GatewayService:
             verdicts_lost=self._recorder.lost,
             incidents_lost=self._incidents.lost,
             gates=self._gate.problems(),
+            releases=self._releases.problems(time.time()),
             now=time.time(),
         )
+
+    @property
+    def releases(self) -> Releases:
+        return self._releases
 
     async def workloads(self) -> list[Workload]:
         return self._controller.workloads()
@@ -222,7 +260,8 @@ class GatewayService:
         )
 
     async def signatures(self) -> list[ImageSignature]:
-        return list(self._loaded.image.signatures)
+        signatures = self._loaded.image.signatures
+        return [signatures[index] for index in self._loaded.live]
 
     async def verdicts(self, query: VerdictQuery) -> list[Verdict]:
         return await self._store.query(query)
@@ -243,31 +282,33 @@ class GatewayService:
         return next((one for one in await self.workloads() if one.name == name), gone)
 
     async def reload(self) -> ReloadResult:
-        loaded = await asyncio.to_thread(
-            prepare, self._loaded.config.file, self._netns, cache=IMAGES
+        before = self._loaded
+        config = await asyncio.to_thread(configured, before.config.file, self._netns)
+        warn_of_late_keys(before.config, config)
+        loaded = await self._releases.reload(config)
+        self._gate.apply(config.workloads)
+        self._log.info("configuration reloaded", release=self._release)
+        return ReloadResult(
+            release=self._release,
+            image=loaded.image.version,
+            signatures=len(loaded.live),
+            policies=len(config.policies),
+            changed=loaded.config != before.config or loaded.image != before.image,
         )
-        warn_of_late_keys(self._loaded.config, loaded.config)
-        changed = loaded.config != self._loaded.config or loaded.image != self._loaded.image
+
+    async def _switch(self, loaded: Loaded) -> None:
+        """Make another configuration or set run. Raises DlpError: what ran runs on."""
         before, self._loaded = self._loaded, loaded
         # Findings of these rules can come before the kernel has them.
         self._translator.add(Release(self._release + 1, loaded.image, loaded.policies))
         try:
-            await self._matcher.replace(matcher_rules(self._loaded.image), self._release + 1)
+            await self._matcher.replace(matcher_rules(loaded.image), self._release + 1)
             await self._holds.replace(loaded, self._release + 1)
             self._make_live()
         except DlpError:
             self._loaded = before
             raise
         await self._controller.apply(Rules.of(loaded.config, loaded.policies))
-        self._gate.apply(loaded.config.workloads)
-        self._log.info("configuration reloaded", release=self._release)
-        return ReloadResult(
-            release=self._release,
-            image=loaded.image.version,
-            signatures=len(loaded.image.signatures),
-            policies=len(loaded.config.policies),
-            changed=changed,
-        )
 
     def subscribe(
         self, *, after: int | None = None
@@ -292,7 +333,8 @@ class GatewayService:
         release_names.add(
             release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
         )
-        self._datapath.load(
+        self._account.count(self._hits())  # they begin at 0 with the load
+        took = self._datapath.load(
             loaded.image,
             policies,
             hmac_key=self._key,
@@ -301,7 +343,51 @@ class GatewayService:
             bindings=self._controller.bindings(loaded.policies),
             event_burst=_EVENT_BURST,
         )
+        self._account.loaded(loaded)
         self._holds.live(self._release)
+        self._log.info(
+            "loaded",
+            release=self._release,
+            signatures=len(loaded.image.signatures),
+            write_ms=round(took.write_s * 1000, 1),
+            switch_ms=round(took.switch_s * 1000, 3),
+        )
+
+    def _hits(self) -> dict[tuple[str, int], Count]:
+        """The kernel's counts by workload and number of the signature, since the last load."""
+        names = {slot_of(key): name for name, key in self._controller.keys().items()}
+        return {
+            (names[slot], index): Count(hits.matches, hits.acted, hits.prefilters)
+            for (slot, index), hits in self._datapath.hits().items()
+            if slot in names
+        }
+
+    def _counted(self) -> tuple[Hits, float | None]:
+        self._account.count(self._hits())
+        return self._account.found()
+
+    async def _watch_releases(self) -> None:
+        """Look what a release costs, and whether what is in force has expired, until cancelled.
+
+        Apart from the beat, which must not wait where one is rolled back.
+        """
+        while True:
+            await asyncio.sleep(_OBSERVE_S)
+            self._releases.expire(time.time())
+            if self._releases.watching:
+                await self._observe()
+
+    async def _observe(self) -> None:
+        rows = [self._datapath.counters(slot_of(key)) for key in self._controller.keys().values()]
+        sample = Sample(
+            time.monotonic(),
+            sum(row[reason][0] for row in rows for reason in _CANDIDATES),
+            sum(row[abi.Reason.INSPECTED][1] for row in rows),
+        )
+        try:
+            await self._releases.observe(sample)
+        except DlpError as error:
+            self._log.error("release not rolled back", reason=str(error))
 
     def _total(self, reason: abi.Reason) -> int:
         return sum(
@@ -320,8 +406,19 @@ class GatewayService:
         if incident is not None:
             self._incidents.add(incident)
         if verdict is not None:
+            self._saw(event, verdict)
             self._recorder.add(verdict)
             self._responses.to_event(event, verdict)
+
+    def _on_shadow_event(self, event: Event) -> None:
+        """Told of and nothing else: no verdict is stored, nobody is cut off."""
+        verdict = self._translator.from_event(event)
+        if verdict is not None:
+            self._saw(event, verdict)
+
+    def _saw(self, event: Event, verdict: Verdict) -> None:
+        if event.kind is abi.EventKind.MATCH and event.release == self._release:
+            self._account.saw(event.signature, verdict)
 
     def _on_payload(self, payload: Payload) -> None:
         self._translator.saw(payload)

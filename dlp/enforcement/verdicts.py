@@ -82,6 +82,8 @@ class Translator:
         past: releases of earlier processes, whose events may still come.
         distinct: how many distinct values a rule (policy, index) has met in a flow, by the
             kernel's count and these digests; by default the digests alone count.
+        in_window: notes a value of a rule (namespace key, policy, index, seconds, digest) and
+            tells how many distinct ones the window has; by default those of the flow count.
     """
 
     def __init__(
@@ -90,8 +92,10 @@ class Translator:
         cgroup_of: Callable[[int], str] = lambda _: "",
         past: Iterable[ReleaseNames] = (),
         distinct: Callable[[int, str, int, Iterable[bytes], str], int] | None = None,
+        in_window: Callable[[int, str, int, int, bytes], int] | None = None,
     ) -> None:
         self._name_of = name_of
+        self._in_window = in_window
         self._distinct = distinct or (
             lambda _flow, _policy, _rule, digests, _alone: len(set(digests))
         )
@@ -220,13 +224,18 @@ class Translator:
             return None
         known = found_by.image.signatures[finding.signature]
         # The rule is looked up in the flow's own release: its policy is numbered there.
-        number = release.index_of(known.id)
+        number = finding.signature if found_by is release else release.index_of(known.id)
         row = release.policies.action_for(flow.policy, number) if number is not None else None
         gone = finding.offset + finding.length if left is None else left
         by_kernel = left is not None and known.decided is DecidedBy.KERNEL
         judged = by_kernel and finding.offset + finding.length <= gone
         action = row.action if row is not None and not judged else Action.ALLOW
-        if row is None or action is Action.ALLOW or (by_kernel and action is not Action.HOLD):
+        if (
+            row is None
+            or row.shadow
+            or action is Action.ALLOW
+            or (by_kernel and action is not Action.HOLD)
+        ):
             return None
         excepted = release.policies.excepted(flow.policy, finding.digest, time.time())
         counted = _EXCEPTED if excepted else (row.rule_index, row.alone)
@@ -238,7 +247,11 @@ class Translator:
             values.add(finding.digest)
         policy = release.policies.names[flow.policy]
         count = len(values)
-        if not excepted and count < row.threshold:
+        if not excepted and row.window_s and self._in_window is not None:
+            count = self._in_window(
+                flow.packet.netns, policy, row.rule_index, row.window_s, finding.digest
+            )
+        elif not excepted and count < row.threshold:
             count = self._distinct(finding.flow, policy, row.rule_index, values, row.alone)
         below = not excepted and count < row.threshold
         passed = excepted or below

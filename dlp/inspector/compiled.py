@@ -13,8 +13,9 @@ from dlp.inspector.anchor import Anchor, Digits, find_anchor, find_digits, leadi
 from dlp.inspector.front import front_pattern
 from dlp.inspector.messages import ANY_POLICY, Rule
 from dlp.model import DecidedBy
-from dlp.signatures import regex
+from dlp.signatures import proximity, regex
 from dlp.signatures.image import Check, ImageSignature
+from dlp.signatures.proximity import Proximity
 
 LEFT = 1  # bytes before a match that its regex may look at
 
@@ -34,6 +35,7 @@ class Compiled:
             rule is not for held flows.
         head: what every match begins with, as far as `front` reaches.
         reach: bytes to go back for a match not decided before; 0: all.
+        proximity: keywords one of which must stand near.
     """
 
     rule: Rule
@@ -45,6 +47,18 @@ class Compiled:
     head: bytes
     reach: int
     signature: ImageSignature = field(repr=False)
+    proximity: Proximity | None = None
+
+    def near(self, data: bytearray, start: int, end: int, *, ends: bool) -> bool | None:
+        """Whether a keyword stands near a match; None where bytes to come decide it.
+
+        Args:
+            ends: no bytes will come.
+        """
+        asked = self.proximity
+        if asked is None or proximity.is_near(data, start, end, asked, ends=ends):
+            return True
+        return False if ends or proximity.is_decided(len(data), end, asked) else None
 
     def search(self, data: bytearray, at: int, until: float = math.inf) -> re.Match[bytes] | None:
         """The first match that starts at `at` or behind.
@@ -113,7 +127,9 @@ def compile_rule(rule: Rule, validator: Validator | None, *, longest: int) -> Co
         front = front_pattern(tree, rule.front) if rule.front else None
     except PackError as error:
         raise PackError(f"{rule.id}: {error.message}", remedy=error.remedy) from error
-    most = span(tree)
+    near = rule.proximity
+    waits = proximity.reach(near) if near is not None and near.side != "before" else 0
+    most = span(tree) + waits
     return Compiled(
         rule=rule,
         pattern=pattern,
@@ -124,6 +140,7 @@ def compile_rule(rule: Rule, validator: Validator | None, *, longest: int) -> Co
         head=leading(tree)[: rule.front],
         reach=0 if most >= longest else most + LEFT,
         signature=_as_signature(rule),
+        proximity=near,
     )
 
 

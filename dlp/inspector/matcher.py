@@ -4,8 +4,9 @@ Bytes in, findings out: no sockets, no logging, a clock only to give up. Nothing
 longer than its flow's window, and no finding or exception shows one.
 
 A match that touches the end of what has come stays open until the next record, the flow's end, or
-`settle` decides it: it may grow, and its boundary may yet fail. Matches of one signature do not
-overlap; a match whose validator says no does not hide one that starts inside it.
+`settle` decides it: it may grow, and its boundary may yet fail. So does one whose keyword may be
+to come. Matches of one signature do not overlap; a match whose validator says no, or near which
+no keyword stands, does not hide one that starts inside it.
 
 Of a flow that is held, `hold` tells besides how much may leave: all in front of the place where a
 match may have begun that is not decided.
@@ -204,6 +205,9 @@ class Matcher:
                 self._bounded += 1
                 window.unsure = True
                 return window.base
+            waiting = window.open.get(compiled.rule.id) if compiled.proximity else None
+            if waiting is not None:
+                begun = waiting if begun is None else min(begun, waiting)
             if begun is not None:
                 back = min(back, window.base + begun)
             else:
@@ -248,6 +252,11 @@ class Matcher:
                     # Quadratic otherwise: a run of digits can start a match at each of them.
                     self._bounded += 1
                     rejected, at = 0, end
+            elif (near := compiled.near(data, start, end, ends=ends)) is None:
+                window.open[rule] = start
+                return
+            elif not near:
+                at = start + 1
             else:
                 at = end
                 if end < len(data) or not grows:

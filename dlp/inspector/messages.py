@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
+
+from dlp.signatures.image import ImageSignature
+from dlp.signatures.proximity import Proximity
 
 MAGIC: Final = 0xD19E
-VERSION: Final = 2
+VERSION: Final = 3
 MAX_FRAME: Final = 128 * 1024
 MAX_DATA: Final = 64 * 1024
 DIGEST: Final = 32
@@ -48,6 +51,8 @@ class Rule:
         front: fewest bytes of a match that make the kernel hold its flow; 0: records of held
             flows are not searched for it.
         policies: bit p: its matches may block a held flow of policy number p.
+        keywords: one of which must stand near, a line each; empty: none is asked for.
+        distance, side: see signatures.proximity.
     """
 
     index: int
@@ -59,6 +64,37 @@ class Rule:
     mask_tail: int = 0
     front: int = 0
     policies: int = EVERY_POLICY
+    keywords: str = ""
+    distance: int = 0
+    side: str = ""
+
+    @classmethod
+    def of(
+        cls, index: int, one: ImageSignature, *, front: int = 0, policies: int = EVERY_POLICY
+    ) -> Self:
+        """The rule of a signature of an image."""
+        near = one.proximity
+        return cls(
+            index=index,
+            id=one.id,
+            regex=one.regex,
+            validator=one.validator,
+            normalise=one.normalise,
+            mask_head=one.mask_head,
+            mask_tail=one.mask_tail,
+            front=front,
+            policies=policies,
+            keywords="\n".join(word.decode() for word in near.keywords) if near else "",
+            distance=near.distance if near else 0,
+            side=near.side if near else "",
+        )
+
+    @property
+    def proximity(self) -> Proximity | None:
+        if not self.keywords:
+            return None
+        words = tuple(word.encode() for word in self.keywords.split("\n"))
+        return Proximity(words, self.distance, self.side)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,9 +279,9 @@ _LAYOUTS = {
     1: _Layout(Key, tail="key"),
     2: _Layout(
         Rule,
-        "!I?BBHQ",
-        ("index", "normalise", "mask_head", "mask_tail", "front", "policies"),
-        ("id", "regex", "validator"),
+        "!I?BBHQH",
+        ("index", "normalise", "mask_head", "mask_tail", "front", "policies", "distance"),
+        ("id", "regex", "validator", "keywords", "side"),
     ),
     3: _Layout(Begin, "!II", ("release", "rules")),
     4: _Layout(

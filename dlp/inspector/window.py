@@ -98,6 +98,7 @@ class Window:
         del self.data[:surplus]
         self.base += surplus
         self.fresh = max(0, self.fresh - surplus)
+        self.open = {rule: max(0, start - surplus) for rule, start in self.open.items()}
         self.cut = True
         for rule in [rule for rule, end in self.consumed.items() if end <= self.base]:
             del self.consumed[rule]

@@ -23,6 +23,7 @@ from dlp.model import Action, DestinationAction, Mode
 STRICTEST = 0
 STRICTEST_NAME = "(strictest)"
 ALL_PORTS = PortRange(low=0, high=65535)
+FOREVER = 0xFFFF_FFFF
 
 
 class PolicyFlag(enum.IntFlag):
@@ -48,15 +49,20 @@ class RuleRow:
 
     Attributes:
         rule_index: of the rule in its policy; distinct values are counted per rule.
-        threshold: distinct values in a flow at which the action begins; 1 is at once.
+        threshold: distinct values at which the action begins, 1 to 64; 1 is at once.
         alone: id of the signature whose values are counted by themselves, where the
             threshold is that signature's own; empty where all of the rule count together.
+        window_s: 0: the values of a flow count; else those that the workload sent in so many
+            seconds, FOREVER for all that are remembered.
+        shadow: matches are counted and told of, and never acted on.
     """
 
     action: Action
     rule_index: int
     threshold: int
     alone: str = ""
+    window_s: int = 0
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +117,12 @@ def decide(matches: Iterable[tuple[RuleRow, int]]) -> Action:
 
     Args:
         matches: each with its row and the number of distinct values its rule has met in
-            the flow, this one included; below the threshold a match does nothing.
+            the flow or window, this one included; below the threshold a match does nothing,
+            nor does one of a shadow row.
     """
     return max(
-        (row.action for row, count in matches if count >= row.threshold), default=Action.ALLOW
+        (row.action for row, count in matches if count >= row.threshold and not row.shadow),
+        default=Action.ALLOW,
     )
 
 

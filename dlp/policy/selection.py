@@ -47,8 +47,8 @@ class PolicySet:
         check_signatures(config, subjects)
         _check_exceptions(config)
         self._held = held_signatures(config, subjects)
-        self._policies = config.policies
-        self._settings = (strictest_settings(config.policies), *config.policies)
+        self._policies: tuple[Policy, ...] = config.policies
+        self._settings: tuple[Policy, ...] = (strictest_settings(config.policies), *config.policies)
         self._place = config.place
         self._selectors = tuple(_Selector(policy) for policy in config.policies)
         own = [_rows(policy, subjects) for policy in config.policies]
@@ -76,7 +76,10 @@ class PolicySet:
 
     def holds(self, policy_index: int) -> bool:
         """Whether a policy holds some signature."""
-        return any(row.action is Action.HOLD for row in self._rules[policy_index].values())
+        return any(
+            row.action is Action.HOLD and not row.shadow
+            for row in self._rules[policy_index].values()
+        )
 
     def holds_for(self, netns: str) -> bool:
         """Whether sockets of a namespace can have a policy that holds some signature."""
@@ -130,6 +133,10 @@ class PolicySet:
             if selector.may_match(netns):
                 by_cgroup.append(number)
         return tuple(by_cgroup)
+
+    def rules(self, policy_index: int) -> Mapping[int, RuleRow]:
+        """The rows of a policy, by signature index."""
+        return self._rules[policy_index]
 
     def action_for(self, policy_index: int, signature_index: int) -> RuleRow | None:
         """The first rule of a policy that names the signature; None where none does."""
@@ -218,7 +225,7 @@ def _rows(policy: Policy, subjects: Sequence[Subject]) -> dict[int, RuleRow]:
 def _row(rule: Rule, number: int, subject: Subject) -> RuleRow:
     if rule.threshold is None and subject.threshold > 1:
         return RuleRow(rule.action, number, subject.threshold, alone=subject.id)
-    return RuleRow(rule.action, number, rule.threshold or 1)
+    return RuleRow(rule.action, number, rule.threshold or 1, window_s=rule.window_s)
 
 
 def held_signatures(config: Config, subjects: Sequence[Subject]) -> frozenset[str]:

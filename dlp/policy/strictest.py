@@ -23,6 +23,7 @@ from dlp.errors import ConfigError
 from dlp.model import Action, DestinationAction, Mode
 from dlp.policy.rows import (
     ALL_PORTS,
+    FOREVER,
     STRICTEST_NAME,
     DestinationRow,
     RuleRow,
@@ -33,18 +34,29 @@ T = TypeVar("T")
 
 
 def strictest_rules(each: Iterable[Mapping[int, RuleRow]]) -> dict[int, RuleRow]:
-    """Per signature the strongest action, of those the lowest threshold.
+    """Per signature the strongest action, of those the lowest threshold in the longest window.
 
     All rows share rule 0, so that all distinct values of a flow count together: no rule of
-    any policy can count more, and what one of them drops this drops too.
+    any policy can count more, and what one of them drops this drops too. Where some count in
+    a flow and some in a window, this counts in a window without end, which holds both.
+    Shadow rows do nothing, so they are in no one's way here.
     """
     strictest: dict[int, RuleRow] = {}
     for rows in each:
         for index, row in rows.items():
-            best = strictest.get(index)
-            if best is None or (row.action, -row.threshold) > (best.action, -best.threshold):
-                strictest[index] = RuleRow(row.action, 0, row.threshold)
+            if row.shadow:
+                continue
+            strictest[index] = _stricter(strictest.get(index, row), row)
     return dict(sorted(strictest.items()))
+
+
+def _stricter(best: RuleRow, row: RuleRow) -> RuleRow:
+    action = max(best.action, row.action)
+    same = [one for one in (best, row) if one.action is action]
+    threshold = min(one.threshold for one in same)
+    windows = {one.window_s for one in same if threshold > 1}
+    window_s = FOREVER if 0 in windows and len(windows) > 1 else max(windows, default=0)
+    return RuleRow(action, 0, threshold, window_s=window_s)
 
 
 def strictest_denies(config: Config) -> tuple[DestinationRow, ...]:

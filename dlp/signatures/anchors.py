@@ -27,6 +27,8 @@ REACH: Final = 60
 SPREAD: Final = 28
 VARIANTS: Final = 420
 CHEAP: Final = 40
+WORDED: Final = 240
+SELDOM: Final = 150  # per MB
 PER_VARIANT: Final = 0.5
 MEGABYTE: Final = 1_000_000
 
@@ -78,9 +80,24 @@ def candidates(form: Form, stride: int) -> tuple[tuple[Anchor, ...], ...] | None
 
 
 def cheap(form: Form, stride: int) -> bool:
-    """Whether few q-grams find the form, so that it need not take room in the digit lane."""
+    """Whether few q-grams find the form, so that it need not take room in the digit lane.
+
+    Behind a word some more are few, where the model says that it is rare.
+    """
     found = candidates(form, stride)
-    return found is not None and sum(choices[0].variants for choices in found) <= CHEAP
+    if found is None:
+        return False
+    variants = sum(choices[0].variants for choices in found)
+    rate = sum(choices[0].rate for choices in found) / stride
+    return variants <= CHEAP or (variants <= WORDED and rate <= SELDOM and _worded(form))
+
+
+def _worded(form: Form) -> bool:
+    """Whether a form begins with a word: its first three bytes are fixed letters."""
+    first = fixed_bytes(form)[1:4]
+    return len(first) == 3 and all(  # noqa: PLR2004 - letters
+        not mask & ~byteset.LETTERS and len(byteset.folded(mask)) == 1 for mask in first
+    )
 
 
 @lru_cache(maxsize=32768)

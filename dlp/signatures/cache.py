@@ -26,12 +26,21 @@ from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
 from dlp.signatures.subjects import subjects
 
+SYSTEM = Path("/var/cache/dlp/images")
 FORMAT: Final = b"dlp-cache 1 "
 KEPT: Final = 32  # files in the directory, the latest
 
 _T = TypeVar("_T")
 _PARTIAL: Final = ".partial-"
 _NOT_COMPILED: Final = {"place", "lines"}
+
+
+def usual_directory() -> Path:
+    """Root's, or that of the user who asks."""
+    # root ignores XDG_CACHE_HOME: sudo may pass on that of a user, who could then write there.
+    if os.geteuid() == 0:
+        return SYSTEM
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dlp" / "images"
 
 
 class Cache:
@@ -56,6 +65,13 @@ class Cache:
             imagefile.loads,
         )
 
+    def found(
+        self, packs: Sequence[Pack], *, stride: int | None = None, held: Collection[str] = ()
+    ) -> KernelImage | None:
+        """The image of these packs as it was kept; None where it has to be compiled."""
+        file = self._file("image", [*_told(packs), repr(stride), *sorted(held)])
+        return _taken(file, imagefile.loads) if file else None
+
     def subjects(self, packs: Sequence[Pack]) -> tuple[Subject, ...]:
         """What policies know of these packs. Raises PackError as `subjects.subjects`."""
         return self._kept("subjects", [*_told(packs)], lambda: subjects(packs), _listed, _subjects)
@@ -68,20 +84,32 @@ class Cache:
         dumps: Callable[[_T], str],
         loads: Callable[[str], _T],
     ) -> _T:
-        if self._directory is None:
+        file = self._file(kind, made_of)
+        if file is None:
             return make()
-        key = hashlib.sha256("\0".join([_compiler(), *made_of]).encode()).hexdigest()
-        file = self._directory / f"{kind}-{key}"
-        text = _read(file)
-        if text is not None:
-            try:
-                return loads(text)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                pass  # of another hand, whatever its digest says
+        taken = _taken(file, loads)
+        if taken is not None:
+            return taken
         made = make()
         with contextlib.suppress(OSError):
             _write(file, dumps(made))
         return made
+
+    def _file(self, kind: str, made_of: list[str]) -> Path | None:
+        if self._directory is None:
+            return None
+        key = hashlib.sha256("\0".join([_compiler(), *made_of]).encode()).hexdigest()
+        return self._directory / f"{kind}-{key}"
+
+
+def _taken(file: Path, loads: Callable[[str], _T]) -> _T | None:
+    text = _read(file)
+    if text is None:
+        return None
+    try:
+        return loads(text)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None  # of another hand, whatever its digest says
 
 
 def _told(packs: Sequence[Pack]) -> Iterator[str]:

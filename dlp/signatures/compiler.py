@@ -11,8 +11,10 @@ leave as they are.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -20,21 +22,25 @@ from dlp.errors import PackError
 from dlp.model import DecidedBy
 from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, samples, triggers
 from dlp.signatures.forms import Form
-from dlp.signatures.gramtable import GramTable
+from dlp.signatures.gramtable import WELL_FILLED, GramTable
 from dlp.signatures.image import (
     CLASSES,
     SHAPES,
     SIGNATURES,
     STRIDES,
+    Check,
     ImageSignature,
     KernelImage,
     Lane,
     Shape,
     Step,
 )
+from dlp.signatures.image import SUMS as SUM_ROWS
+from dlp.signatures.keywords import keyword_table
 from dlp.signatures.lane import LanePlan
-from dlp.signatures.pack import Pack
-from dlp.signatures.placement import Candidate, Judged, judge
+from dlp.signatures.pack import SEVERITIES, Pack
+from dlp.signatures.placement import CROWDED, Candidate, Judged, judge, prefilter
+from dlp.signatures.validators import SUMS
 
 _EXACT: Final = "possessive steps equal the regex"
 
@@ -47,7 +53,7 @@ def compile_packs(
     Args:
         packs: as `load_packs` gives them.
         stride: of the q-gram scan, one of STRIDES; by default the largest that every
-            signature allows.
+            signature allows, and that leaves the triggers of held ones half of the table.
         held: ids of the signatures that some policy holds, which get triggers.
 
     Raises PackError, with the place of the signature at fault.
@@ -58,17 +64,37 @@ def compile_packs(
     if len(signatures) > SIGNATURES:
         raise _too_many(packs, len(signatures))
     strides = STRIDES if stride is None else (stride,)
-    samples.check(signatures)
-    judged = [judge(signature, min(strides)) for signature in signatures]
-    limits.check(judged)
+    with _without_collector():
+        samples.check(signatures)
+        judged = [judge(signature, min(strides)) for signature in signatures]
+        limits.check(judged)
+        return _largest(judged, strides, held)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A large set is a million small values that all stay: looking for garbage doubles the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _largest(
+    judged: Sequence[Judged], strides: Sequence[int], held: Collection[str]
+) -> KernelImage:
+    """The image at the largest stride at which every signature has room."""
     *larger, smallest = _possible(judged, strides)
     for chosen in larger:
         try:
-            return _assemble(judged, chosen, held)
+            return _assemble(judged, chosen, held, most=WELL_FILLED // 2 if held else None)
         except PackError:
             # Shapes that crowd a q-gram at a large stride may have room at a smaller one.
             continue
-    return _assemble(judged, smallest, held)
+    return _assemble(judged, smallest, held, yielding=True)
 
 
 def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
@@ -81,29 +107,52 @@ def _possible(judged: Sequence[Judged], strides: Sequence[int]) -> list[int]:
     ] or [min(strides)]
 
 
-def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> KernelImage:
+def _assemble(
+    judged: Sequence[Judged],
+    stride: int,
+    held: Collection[str],
+    *,
+    yielding: bool = False,
+    most: int | None = None,
+) -> KernelImage:
+    """The image at a stride. Raises PackError where a signature has no room.
+
+    Args:
+        yielding: one that has none for its shapes becomes a prefilter first.
+        most: q-grams that shapes may take, triggers not counted.
+    """
+    judged = list(judged)
     classes = _Classes()
     table = GramTable(stride)
     shapes: list[Shape] = []
     plans: dict[int, LanePlan] = {}
     finished: list[ImageSignature] = []
-    for number, one in enumerate(judged):
+    for number in range(len(judged)):
         first = len(shapes)
         try:
-            for candidate in one.candidates:
-                if candidate.plan is not None:
-                    plans[len(shapes)] = candidate.plan
-                shapes.append(_shape(number, candidate, len(shapes), classes, table))
+            _entered(judged[number], number, shapes, plans, classes, table)
         except PackError as error:
-            raise PackError(
-                f"signature {one.signature.id}: {error.message}",
-                place=one.signature.place,
-                remedy=error.remedy,
-            ) from error
-        finished.append(_signature(one, range(first, len(shapes)), shapes))
-    for number, one in enumerate(judged):
+            one = judged[number]
+            try:
+                if not yielding:
+                    raise
+                judged[number] = prefilter(one, CROWDED)
+                _entered(judged[number], number, shapes, plans, classes, table)
+            except PackError:
+                raise PackError(
+                    f"signature {one.signature.id}: {error.message}",
+                    place=one.signature.place,
+                    remedy=error.remedy,
+                ) from error
+        finished.append(_signature(judged[number], range(first, len(shapes)), shapes))
+    if most is not None and len(table.entries) > most:
+        raise PackError(f"more than {most} q-grams", remedy="allow a smaller stride")
+    for number in sorted(range(len(judged)), key=lambda number: _turn(judged[number])):
+        one = judged[number]
         if one.signature.id in held:
             finished[number] = _triggered(one, finished[number], number, shapes, classes, table)
+    _summed(finished)
+    asked = [signature.near for signature in finished if signature.near is not None]
     image = KernelImage(
         version="",
         stride=stride,
@@ -113,8 +162,33 @@ def _assemble(judged: Sequence[Judged], stride: int, held: Collection[str]) -> K
         bloom=table.bloom(),
         anchors=table.frozen(),
         lane=_lane(plans),
+        keywords=keyword_table(asked),
     )
     return replace(image, version=_version(image))
+
+
+def _entered(
+    one: Judged,
+    number: int,
+    shapes: list[Shape],
+    plans: dict[int, LanePlan],
+    classes: _Classes,
+    table: GramTable,
+) -> None:
+    """Enter the shapes of a signature. Raises PackError; nothing is entered then."""
+    first = len(shapes)
+    try:
+        for candidate in one.candidates:
+            if candidate.plan is not None:
+                plans[len(shapes)] = candidate.plan
+            shapes.append(_shape(number, candidate, len(shapes), classes, table))
+    except PackError:
+        for index in range(first, len(shapes)):
+            table.remove(index, shapes[index].grams)
+            plans.pop(index, None)
+        plans.pop(len(shapes), None)
+        del shapes[first:]
+        raise
 
 
 def _too_many(packs: Sequence[Pack], count: int) -> PackError:
@@ -124,6 +198,21 @@ def _too_many(packs: Sequence[Pack], count: int) -> PackError:
         f"{count} signatures of the {SIGNATURES} there is room for; most are in {told}",
         remedy="drop one of these packs, or split the set over hosts by what each sends",
     )
+
+
+def _turn(one: Judged) -> tuple[int, int]:
+    """Whose triggers come first, as room is short: the gravest, then those of few shapes."""
+    return (-SEVERITIES.index(one.signature.severity), len(one.candidates))
+
+
+def _summed(signatures: Sequence[ImageSignature]) -> None:
+    """Raise PackError where the table of weighted sums has no room for all."""
+    distinct = {each for signature in signatures for each in signature.sums}
+    if len(distinct) > SUM_ROWS:
+        raise PackError(
+            f"{len(distinct)} different weighted sums, the kernel has room for {SUM_ROWS}",
+            remedy="enable fewer packs whose validators are weighted sums",
+        )
 
 
 def _triggered(
@@ -160,7 +249,7 @@ def _triggered(
     span = triggers.most(
         [
             triggers.enter(front, table.stride, prefilters, add)
-            for front in triggers.fronts(one.signature.regex)
+            for front in triggers.fronts(one.signature.regex, checked=bool(one.signature.validator))
         ]
     )
     leaves = signature.leaves if span is None else span - 1
@@ -205,6 +294,8 @@ def _signature(one: Judged, own: range, shapes: Sequence[Shape]) -> ImageSignatu
         decided=DecidedBy.INSPECTOR if one.why else DecidedBy.KERNEL,
         why=one.why or _EXACT,
         check=one.check,
+        proximity=source.proximity,
+        sums=SUMS.get(source.validator, ()) if one.check is Check.WEIGHTED else (),
         normalise=source.normalise,
         mask_head=source.mask_head,
         mask_tail=source.mask_tail,
@@ -270,3 +361,4 @@ def _parts(image: KernelImage) -> Iterator[object]:
     yield image.bloom
     yield from image.anchors.items()
     yield image.lane
+    yield image.keywords

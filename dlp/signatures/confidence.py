@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -38,7 +38,7 @@ RARE: Final = 1.0
 WORD: Final = 3  # letters in a row
 
 _SMALL: Final = 4  # members of a class that a prefix may hold
-_DRAWS: Final = 300
+_DRAWS: Final = 100
 _LONGEST: Final = 64
 _UPPER: Final = byteset.span(0x41, 0x5A)
 _LOWER: Final = byteset.span(0x61, 0x7A)
@@ -54,6 +54,9 @@ _CHANCES: Final = {
     "de_tax": 1 / 10,
     "es_dni": 1 / 23,
     "fr_nir": 1 / 97,
+    "base58check": 2.0**-32,
+    "base58check_ripple": 2.0**-32,
+    "bech32": 2.0**-30,
 }
 
 
@@ -165,20 +168,34 @@ def _kind(mask: int) -> int:
 
 
 def _prefix(alternative: Alternative) -> int:
-    """Length of the distinctive prefix; 0 where it begins with none."""
-    left = byteset.ALL
-    masks: list[int] = []
+    """Length of the distinctive prefix; 0 where it begins with none.
+
+    Optional parts may stand before it or in it: the longest stretch without one counts.
+    """
+    return max(map(_distinctive, _stretches(alternative)), default=0)
+
+
+def _stretches(alternative: Alternative) -> Iterator[list[int]]:
+    """The byte before and the fixed bytes in a row, as far as nothing but optional is between."""
+    stretch = [byteset.ALL]
     for part in alternative.elements:
         if isinstance(part, Run):
-            if part.min == 0 and not masks:
-                left = byteset.ALL
+            fixed = part.min == part.max and part.mask.bit_count() <= _SMALL
+            if fixed:
+                stretch.extend([part.mask] * min(part.min, _LONGEST))
                 continue
-            if part.min != part.max or part.mask.bit_count() > _SMALL:
-                break
-            masks.extend([part.mask] * part.min)
-        elif not masks:
-            left = part.mask if isinstance(part, Look) else byteset.ALL ^ byteset.WORD
-    masks = masks[:_LONGEST]
+            yield stretch
+            if part.min:
+                return
+            stretch = [byteset.ALL]
+        elif len(stretch) == 1:
+            stretch = [part.mask if isinstance(part, Look) else byteset.ALL ^ byteset.WORD]
+    yield stretch
+
+
+def _distinctive(stretch: list[int]) -> int:
+    """How many bytes there are up to the last fixed one, where they are distinctive; else 0."""
+    left, *masks = stretch[:_LONGEST]
     while masks and not byteset.single(masks[-1]):
         masks.pop()
     fixed = sum(
@@ -233,9 +250,9 @@ def _sampled(validator: str, alternatives: Sequence[Alternative]) -> float:
 
 
 def _value(rng: random.Random, alternative: Alternative) -> bytes:
-    return bytes(_members(rng, _runs(alternative)))
-
-
-def _members(rng: random.Random, runs: Iterable[Run]) -> Iterable[int]:
-    for run in runs:
-        yield from rng.choices(byteset.members(run.mask), k=min(run.min, _LONGEST))
+    value = bytearray()
+    for run in _runs(alternative):
+        members = byteset.members(run.mask)
+        for _ in range(min(run.min, _LONGEST) if members else 0):
+            value.append(members[int(rng.random() * len(members))])
+    return bytes(value)

@@ -7,16 +7,19 @@ and description. Nothing here decides anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
 from dlp.signatures import anchors, byteset, frequency
+from dlp.signatures.confidence import Confidence, assess
+from dlp.signatures.frequency import Corpus
 from dlp.signatures.image import Check, KernelImage, Shape, Step
 from dlp.signatures.literal import GAP
 from dlp.signatures.pack import Pack
+from dlp.signatures.proximity import Proximity
 
 _FOLDED: Final = byteset.FOLD
 _KINDS: Final = 15 * 2 * 10  # lengths, separator or not, first digits
@@ -24,12 +27,17 @@ _KINDS: Final = 15 * 2 * 10  # lengths, separator or not, first digits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnchorExplanation:
-    """Sampled q-grams at one offset: how many variants, and how often per MB they turn up."""
+    """Sampled q-grams at one offset: how many variants, and how often per MB they turn up.
+
+    `per_megabyte` in the mixture that anchors are chosen by, `text` and `json` in those.
+    """
 
     offset: int
     variants: int
     example: str
     per_megabyte: float
+    text: float
+    json: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +60,25 @@ class ShapeExplanation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Bytes that a row of the kernel's tables takes, its key included."""
+
+    signature: int
+    shape: int
+    gram: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """How one signature is found and decided; `str()` gives it as text.
 
-    `leaves`: most bytes of a match that can have left in earlier segments (see
-    ImageSignature); `held`: explained as one that a policy holds.
+    Attributes:
+        text, json: expected candidates by q-gram per MB of these, as `per_megabyte` of the
+            mixture.
+        table_bytes: of the kernel's tables that it takes; None where no rows were given.
+        leaves: most bytes of a match that can have left in earlier segments (see
+            ImageSignature).
+        held: explained as one that a policy holds.
     """
 
     id: str
@@ -71,6 +93,11 @@ class Explanation:
     shapes: tuple[ShapeExplanation, ...]
     grams: int
     per_megabyte: float
+    text: float
+    json: float
+    table_bytes: int | None
+    confidence: Confidence
+    proximity: Proximity | None
     leaves: int | None
     held: bool
 
@@ -79,9 +106,18 @@ class Explanation:
 
 
 def explain(
-    image: KernelImage, signature_id: str, packs: Sequence[Pack], *, held: bool = False
+    image: KernelImage,
+    signature_id: str,
+    packs: Sequence[Pack],
+    *,
+    held: bool = False,
+    rows: Rows | None = None,
 ) -> Explanation:
-    """Explain a signature of an image compiled from these packs; `held`: with triggers for it.
+    """Explain a signature of an image compiled from these packs.
+
+    Args:
+        held: it was compiled as one that a policy holds, with triggers.
+        rows: sizes of the kernel's rows, to tell what it takes of them.
 
     Raises PackError for an id that the image does not hold.
     """
@@ -94,6 +130,11 @@ def explain(
             f"there is no signature {signature_id}", remedy="dlp signatures list names them"
         )
     shapes = tuple(_shape(image, index) for index in compiled.shapes)
+    found = [one for shape in shapes for one in shape.anchors]
+    grams = len({gram for index in compiled.shapes for gram, _ in image.shapes[index].grams})
+    size = None
+    if rows is not None:
+        size = rows.signature + len(shapes) * rows.shape + grams * rows.gram
     return Explanation(
         id=compiled.id,
         name=source.name,
@@ -105,8 +146,13 @@ def explain(
         why=compiled.why,
         stride=image.stride,
         shapes=shapes,
-        grams=len({gram for index in compiled.shapes for gram, _ in image.shapes[index].grams}),
-        per_megabyte=sum(one.per_megabyte for shape in shapes for one in shape.anchors),
+        grams=grams,
+        per_megabyte=sum(one.per_megabyte for one in found),
+        text=sum(one.text for one in found),
+        json=sum(one.json for one in found),
+        table_bytes=size,
+        confidence=assess(source),
+        proximity=source.proximity,
         leaves=compiled.leaves,
         held=held,
     )
@@ -136,12 +182,17 @@ def _anchor(image: KernelImage, shape: Shape, offset: int) -> AnchorExplanation:
     grams = [gram for gram, place in shape.grams if place == offset]
     sets = [tuple(sorted({gram[place] for gram in grams})) for place in range(anchors.GRAM)]
     expected = math.prod(map(len, sets))
-    share = frequency.share(sets) * len(grams) / expected
+    mixture, text, json = (
+        frequency.share(sets, corpus) * len(grams) / expected * anchors.MEGABYTE / image.stride
+        for corpus in (Corpus.MIXTURE, Corpus.TEXT, Corpus.JSON)
+    )
     return AnchorExplanation(
         offset=offset,
         variants=len(grams),
         example="".join(_sampled(values) for values in sets),
-        per_megabyte=share * anchors.MEGABYTE / image.stride,
+        per_megabyte=mixture,
+        text=text,
+        json=json,
     )
 
 
@@ -202,8 +253,11 @@ def _lines(one: Explanation) -> list[str]:
         f"  {one.description}",
         f"  regex      {one.regex}",
         f"  validator  {one.validator or 'none'}{_computed(one.check)}",
+        f"  confidence {one.confidence.level}: {one.confidence.why}",
+        *(f"  proximity  {text}" for text in _near(one)),
         f"  decided    in the {one.decided.value}: {one.why}",
         f"  costs      {_cost(one)}",
+        f"  tables     {_tables(one)}",
         f"  leaves     {_leaves(one)}",
     ]
     shapes = [shape for shape in one.shapes if not shape.trigger]
@@ -223,7 +277,8 @@ def _lines(one: Explanation) -> list[str]:
             )
         lines.extend(
             f"    found by q-gram {anchor.example} at offset {anchor.offset}, "
-            f"{anchor.variants} variants, {anchor.per_megabyte:.2f} per MB"
+            f"{anchor.variants} variants, {anchor.text:.2f} per MB of text, "
+            f"{anchor.json:.2f} of JSON"
             for anchor in shape.anchors
         )
     return lines
@@ -243,5 +298,24 @@ def _computed(check: Check) -> str:
 
 
 def _cost(one: Explanation) -> str:
-    rate = f"about {one.per_megabyte:.2f} candidates per MB by q-gram"
-    return f"{one.grams} q-grams at stride {one.stride}, {rate}"
+    return (
+        f"about {one.per_megabyte:.2f} candidates per MB by q-gram at stride {one.stride}, "
+        f"{one.text:.2f} in text, {one.json:.2f} in JSON"
+    )
+
+
+def _tables(one: Explanation) -> str:
+    size = "" if one.table_bytes is None else f", {one.table_bytes / 1024:.1f} KB"
+    return f"{one.grams} q-grams, {len(one.shapes)} shapes{size}"
+
+
+def _near(one: Explanation) -> Iterator[str]:
+    near = one.proximity
+    if near is None:
+        return
+    words = ", ".join(word.decode() for word in near.keywords)
+    side = {"before": "before it", "after": "behind it"}.get(near.side, "on either side")
+    yield (
+        f"one of {words} within {near.distance} bytes {side}, "
+        f"decided in the {one.decided.value} with the value"
+    )

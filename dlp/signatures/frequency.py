@@ -3,25 +3,36 @@
 The table holds the share of each pair of folded bytes (bit 5 set) in a mixture of
 45 % documents, 33 % source text, 20 % JSON and 2 % random bytes. It was counted by
 tests/signatures/count_bigrams.py on the files of a Debian system and is no more than
-those counts.
+those counts. Text and JSON alone (signatures.corpora) tell what a candidate costs there.
 """
 
 from __future__ import annotations
 
 import base64
+import enum
 import zlib
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Final
 
+from dlp.signatures import corpora
+
 _SCALE: Final = 8
 _VALUES: Final = 128
 
 
-def share(sets: Sequence[tuple[int, ...]]) -> float:
+class Corpus(enum.Enum):
+    """What the pairs were counted in."""
+
+    MIXTURE = "mixture"
+    TEXT = "text"
+    JSON = "json"
+
+
+def share(sets: Sequence[tuple[int, ...]], corpus: Corpus = Corpus.MIXTURE) -> float:
     """Part of all positions at which bytes of these sets of folded values stand in a row."""
-    table, totals = _pairs()
+    table, totals = _pairs(corpus)
     if all(len(values) == 1 for values in sets):
         return _row(table, totals, [_index(values[0]) for values in sets])
     weights = {value: totals[_index(value)] for value in sets[0]}
@@ -52,9 +63,10 @@ def _index(value: int) -> int:
 
 
 @cache
-def _pairs() -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
+def _pairs(corpus: Corpus) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]:
     """Share of each pair by first and second value, and of each first value."""
-    raw = zlib.decompress(base64.b85decode(_TABLE))
+    packed = {Corpus.MIXTURE: _TABLE, Corpus.TEXT: corpora.TEXT, Corpus.JSON: corpora.JSON}
+    raw = zlib.decompress(base64.b85decode(packed[corpus]))
     shares = [2.0 ** (-value / _SCALE) for value in raw]
     whole = sum(shares)
     rows = tuple(

@@ -6,7 +6,7 @@ none has room the signature is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dlp.errors import PackError
@@ -52,7 +52,7 @@ class GramTable:
         for options in choices:
             chosen = next(filter(None, map(self._room, options)), None)
             if chosen is None:
-                self._withdraw(shape, result)
+                self.remove(shape, result)
                 raise PackError(
                     f"its q-grams are shared by more than {ANCHORS_PER_GRAM} shapes",
                     remedy="join signatures of one prefix, or make their prefixes differ",
@@ -62,7 +62,7 @@ class GramTable:
                 self.entries.setdefault(gram, []).append((shape, offset))
                 result.append((gram, offset))
         if spare and len(self.entries) > max(before, WELL_FILLED):
-            self._withdraw(shape, result)
+            self.remove(shape, result)
             raise PackError(f"more than {WELL_FILLED} q-grams", remedy="enable fewer packs")
         return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
 
@@ -81,7 +81,7 @@ class GramTable:
         """The entries, in the order of the grams."""
         return {gram: tuple(sorted(self.entries[gram])) for gram in sorted(self.entries)}
 
-    def _withdraw(self, shape: int, entered: list[tuple[bytes, int]]) -> None:
+    def remove(self, shape: int, entered: Iterable[tuple[bytes, int]]) -> None:
         """Take out what was entered of a shape."""
         for gram, offset in entered:
             self.entries[gram].remove((shape, offset))

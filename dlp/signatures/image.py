@@ -10,6 +10,9 @@ import enum
 from dataclasses import dataclass
 
 from dlp.model import DecidedBy
+from dlp.signatures.keywords import NO_KEYWORDS, KeywordTable
+from dlp.signatures.proximity import Proximity
+from dlp.signatures.weighted import Weighted
 
 TAIL = 128
 SPAN = 126
@@ -19,7 +22,8 @@ CLASSES = 256
 ANCHORS_PER_GRAM = 8
 LANE_SHAPES = 64
 SIGNATURES = 4096
-SHAPES = 4096
+SHAPES = 16384
+SUMS = 256
 BLOOM_WORDS = 2048
 BLOOM_WORDS_MOST = 8192
 STRIDES = (2, 3, 6)
@@ -36,6 +40,8 @@ class Check(enum.IntEnum):
     DE_TAX = 5
     ES_DNI = 6
     FR_NIR = 7
+    WEIGHTED = 8
+    VERHOEFF = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,9 @@ class ImageSignature:
         leaves: most bytes of a match that can have left in earlier segments when it is
             found, or when a hold begins where the signature has triggers; None where the
             inspector decides and nothing bounds it.
+        sums: what the kernel computes under Check.WEIGHTED, one or two; all must hold.
+        proximity: keywords one of which must stand near; who decides the signature decides
+            that too.
     """
 
     id: str
@@ -113,6 +122,13 @@ class ImageSignature:
     validator: str
     shapes: tuple[int, ...]
     leaves: int | None = None
+    sums: tuple[Weighted, ...] = ()
+    proximity: Proximity | None = None
+
+    @property
+    def near(self) -> Proximity | None:
+        """The proximity, where the kernel decides it."""
+        return self.proximity if self.decided is DecidedBy.KERNEL else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +155,7 @@ class KernelImage:
         classes: byte classes as sets of byte values; number 0 holds all bytes.
         bloom: words of 64 bits; BLOOM_WORDS to BLOOM_WORDS_MOST of them, a power of two.
         anchors: folded gram (4 bytes) to (shape index, offset) entries.
+        keywords: of the signatures whose proximity the kernel decides.
     """
 
     version: str
@@ -149,6 +166,7 @@ class KernelImage:
     bloom: tuple[int, ...]
     anchors: dict[bytes, tuple[tuple[int, int], ...]]
     lane: Lane
+    keywords: KeywordTable = NO_KEYWORDS
 
 
 GRAM_MULTIPLIER = 0x9E3779B97F4A7C15

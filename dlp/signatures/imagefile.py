@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from dlp import model
-from dlp.signatures import byteset, image, weighted
+from dlp.signatures import byteset, image, keywords, proximity, weighted
 from dlp.signatures.anchors import GRAM
 from dlp.signatures.gramtable import entries
 from dlp.signatures.image import KernelImage, Shape, Step
@@ -21,7 +21,7 @@ from dlp.signatures.image import KernelImage, Shape, Step
 _WORD: Final = 8  # bytes of a word of the Bloom filter
 _KNOWN: Final[dict[str, type]] = {
     name: found
-    for module in (model, image, weighted)
+    for module in (model, image, keywords, proximity, weighted)
     for name, found in vars(module).items()
     if isinstance(found, type) and (is_dataclass(found) or issubclass(found, enum.Enum))
 }

@@ -1,13 +1,14 @@
 """Lowering: from a regex tree to forms that the kernel can run, with the proof kept.
 
 The kernel takes runs possessively: each as long as it can, never giving back. That
-equals the expression where what may follow a run of variable length is disjoint from
-the run's set. Where it is not, the run is written out in all its lengths; where that
-is too much, the form is cut before the trouble and marked as a prefilter, which
-accepts wherever the expression matches.
+equals the expression where what must follow a run of variable length is disjoint from
+the run's set: what the run takes too much of optional runs between the two, these can
+do without. Where it is not, the run is written out in all its lengths; where that is too
+much, the form is cut before the trouble and marked as a prefilter, which accepts wherever
+the expression matches.
 
 A match is due as soon as its first bytes suffice: a last run without a boundary
-behind it is cut to its least length.
+behind it is cut to its least length. So is a long first run without a boundary before it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from dlp.signatures.branches import LISTED, Run, branches
 from dlp.signatures.forms import Form, merged, resolve
 from dlp.signatures.image import SPAN, STEPS
 from dlp.signatures.literal import steps
-from dlp.signatures.reduction import needed
+from dlp.signatures.reduction import ended, fewer, needed
 from dlp.signatures.regex import UNBOUNDED, Node
 
 FORMS: Final = 32
+BEGUN: Final = 4  # optional bytes of a first run that are written out
 
 _LONG: Final = f"a match can be longer than {SPAN} bytes"
 _SHORTENED: Final = "its last run has no boundary behind it, so that the checked value has no end"
@@ -47,12 +49,14 @@ def lower(node: Node, *, checked: bool) -> Lowered:
     Raises PackError where the expression can match nothing at all or the empty string.
     """
     found: dict[Form, None] = {}
-    for sequence in branches(node):
-        for form in resolve(sequence):
-            found.update(dict.fromkeys(_anywhere(form)))
+    resolved = [form for sequence in branches(node) for form in resolve(sequence)]
+    if not checked:
+        resolved = ended([begun(form) for form in resolved])
+    for form in resolved:
+        found.update(dict.fromkeys(_anywhere(form)))
     if not found:
         raise PackError("regex can never match", remedy="look at its assertions")
-    forms = list(found) if checked else needed(list(found))
+    forms = list(found) if checked else fewer(needed(list(found)))
     why = next((form.why for form in forms if form.why), "")
     if len(forms) > FORMS and not _literals(forms):
         why = why or f"it has more than {FORMS} forms"
@@ -63,6 +67,18 @@ def lower(node: Node, *, checked: bool) -> Lowered:
         elif ambiguous(forms):
             why = _AMBIGUOUS
     return Lowered(tuple(forms), why)
+
+
+def begun(form: Form) -> Form:
+    """Without what a match need not begin with: a long first run's optional bytes."""
+    runs = list(form.runs)
+    while form.left == byteset.ALL and runs and runs[0].max - runs[0].min > BEGUN:
+        first = runs.pop(0)
+        if first.min:
+            runs.insert(0, Run(first.mask, first.min, first.min))
+    if not any(run.min for run in runs):
+        return form
+    return replace(form, runs=merged(tuple(runs)))
 
 
 def _literals(forms: list[Form]) -> bool:
@@ -156,12 +172,29 @@ def _finished(form: Form, budget: int) -> list[Form]:
                 budget // lengths,
             )
         ]
-    for index in range(len(runs)):
-        if span(runs[: index + 1]) > SPAN:
+    taken = 0
+    for index, run in enumerate(runs):
+        taken += run.max
+        if taken > SPAN:
             return _finished(_cut(form, index, _LONG), budget)
+    if len(steps(form.runs)) > STEPS:
+        form = _looked(form)
     while len(steps(form.runs)) > STEPS:
         form = _cut(form, len(form.runs) - 1, f"it needs more than {STEPS} steps")
     return [form]
+
+
+def _looked(form: Form) -> Form:
+    """The form with its last byte looked at, not taken: one step less, the same matches.
+
+    Only behind a fixed byte that is no letter or digit, where no value ends.
+    """
+    before, last = form.runs[-2:]
+    if form.right != byteset.ALL or (last.min, last.max) != (1, 1) or last.mask & byteset.NUL:
+        return form
+    if before.mask & (byteset.LETTERS | byteset.DIGITS) or not byteset.single(before.mask):
+        return form
+    return replace(form, runs=form.runs[:-1], right=last.mask, closed=False)
 
 
 def _shortened(form: Form) -> Form:
@@ -177,13 +210,13 @@ def _shortened(form: Form) -> Form:
 
 
 def _followers(form: Form, index: int) -> int:
-    """Bytes that may stand directly behind run `index` in a match or behind its end."""
-    mask = 0
-    for run in form.runs[index + 1 :]:
-        mask |= run.mask
-        if run.min:
-            return mask
-    return mask | form.right
+    """Bytes that must stand behind run `index` and the optional runs that follow it.
+
+    Where they are none of the run's own, the run may take all it can: it stops before them,
+    and of what an optional run would have had, that one takes the rest, from 0 bytes on.
+    """
+    required = (run.mask for run in form.runs[index + 1 :] if run.min)
+    return next(required, form.right)
 
 
 def _cut(form: Form, index: int, why: str) -> Form:

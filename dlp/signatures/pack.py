@@ -26,6 +26,7 @@ from dlp.errors import PackError, Place
 from dlp.resources import signatures_dir
 from dlp.signatures import document
 from dlp.signatures.document import Document, Key
+from dlp.signatures.proximity import Proximity
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 CONFIDENCES: Final = ("low", "medium", "high")
@@ -90,24 +91,6 @@ class _Pack(_Model):
     version: Annotated[int, Field(ge=1)]
     description: Text
     signatures: list[_Signature] = Field(min_length=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Proximity:
-    """Words one of which must stand near a value.
-
-    A keyword is compared in lower case (ASCII) and stands alone: no letter or digit right
-    before or behind it.
-
-    Attributes:
-        keywords: in lower case, no two alike.
-        distance: most bytes between keyword and value.
-        side: where the keyword stands: `before` the value, `after` it, or `either`.
-    """
-
-    keywords: tuple[bytes, ...]
-    distance: int
-    side: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +160,12 @@ def load_packs(names: Sequence[str | Path], base: Path) -> tuple[Pack, ...]:
     """
     files = dict.fromkeys(file for name in names for file in _locate(name, base))
     packs = tuple(load_pack(file) for file in files)
+    check_distinct(packs)
+    return packs
+
+
+def check_distinct(packs: Sequence[Pack]) -> None:
+    """Raise PackError for an id that two packs share."""
     seen: dict[str, Place] = {}
     for pack in packs:
         for signature in pack.signatures:
@@ -187,12 +176,22 @@ def load_packs(names: Sequence[str | Path], base: Path) -> tuple[Pack, ...]:
                     remedy="give one of them another id, or list the pack once",
                 )
             seen[signature.id] = signature.place
-    return packs
 
 
 def load_pack(file: Path) -> Pack:
     """Read one pack. Raises PackError."""
     return _freeze(document.read(file))
+
+
+def parse_pack(raw: bytes, file: Path) -> Pack:
+    """As `load_pack`, from bytes; `file` names the pack and is told in errors."""
+    if len(raw) > document.LARGEST:
+        raise PackError(
+            f"is larger than {document.LARGEST >> 20} MiB",
+            place=Place(file),
+            remedy="split the pack",
+        )
+    return _freeze(document.parse(raw, file))
 
 
 def builtin_names() -> tuple[str, ...]:

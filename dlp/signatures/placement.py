@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlp.errors import PackError
-from dlp.signatures import anchors, byteset, confidence, lane, lowering, reduction, regex
+from dlp.signatures import anchors, byteset, confidence, keywords, lane, lowering, reduction, regex
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import GramTable
-from dlp.signatures.image import ANCHORS_PER_GRAM, STRIDES, Check
+from dlp.signatures.image import ANCHORS_PER_GRAM, Check
 from dlp.signatures.lane import LanePlan
 from dlp.signatures.pack import Signature
 from dlp.signatures.validators import kernel_check
@@ -23,8 +23,8 @@ from dlp.signatures.validators import kernel_check
 PREFERRED: Final = 3
 WRITTEN_OUT: Final = 4
 VALUES: Final = 48
-LUHN_DIGITS: Final = 24
-LETTERED: Final = frozenset({Check.IBAN, Check.ES_DNI, Check.FR_NIR})
+DIGITS: Final = 24
+LETTERED: Final = frozenset({Check.IBAN, Check.ES_DNI, Check.FR_NIR, Check.WEIGHTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,9 @@ def judge(signature: Signature, stride: int) -> Judged:
         confidence.claimed(signature)
         lowered = lowering.lower(regex.parse(signature.regex), checked=checked)
         why = lowered.why or uncomputed(check, lowered.forms)
+        if signature.proximity is not None:
+            span = max(lowering.span(form.runs) for form in lowered.forms)
+            why = why or keywords.undecided(signature.proximity, span)
         if signature.validator and not checked:
             why = why or f"the kernel does not compute {signature.validator}"
         return _placed(signature, lowered.forms, check, why, stride)
@@ -114,16 +117,30 @@ def _uncrowded(forms: list[Form], stride: int) -> tuple[list[Form], str]:
 
 
 def _fits(forms: list[Form], stride: int) -> bool:
+    """Whether a table of their own has room for the forms, at the least stride at least."""
     if len(forms) <= ANCHORS_PER_GRAM:
         return True
-    possible = [one for one in STRIDES if all(anchors.candidates(form, one) for form in forms)]
-    table = GramTable(max(possible, default=stride))
+    table = GramTable(stride)
     try:
         for number, form in enumerate(forms):
             table.add(form, number)
     except PackError:
         return False
     return True
+
+
+def prefilter(one: Judged, why: str) -> Judged:
+    """The signature with few shapes of its forms' first bytes, decided by the inspector.
+
+    Raises PackError where a form has no bytes at fixed places.
+    """
+    grams = lowering.beginnings(one.grams)
+    candidates = [Candidate(form, None) for form in grams]
+    candidates.extend(each for each in one.candidates if each.plan is not None)
+    return Judged(one.signature, tuple(candidates), Check.NONE, one.why or why)
+
+
+CROWDED: Final = "too many signatures begin as it does"
 
 
 def _lane(forms: list[Form]) -> list[Candidate]:
@@ -157,7 +174,7 @@ def _candidates(form: Form, stride: int) -> list[Candidate]:
 def uncomputed(check: Check, forms: Iterable[Form]) -> str:
     """Why the kernel cannot compute the checksum of these forms; empty where it can.
 
-    It reads VALUES letters and digits at most, LUHN_DIGITS of them for Luhn, and for
+    It reads VALUES letters and digits at most, DIGITS of them for Luhn and Verhoeff, and for
     checks over digits takes letters for digits.
     """
     if check is Check.NONE:
@@ -169,6 +186,6 @@ def uncomputed(check: Check, forms: Iterable[Form]) -> str:
         if letters and check not in LETTERED:
             return f"its {check.name} checksum would be over letters too"
         count = sum(run.max for run in form.runs if run.mask & byteset.DIGITS)
-        if check is Check.LUHN and count > LUHN_DIGITS:
-            return f"its LUHN checksum would be over more than {LUHN_DIGITS} digits"
+        if check in (Check.LUHN, Check.VERHOEFF) and count > DIGITS:
+            return f"its {check.name} checksum would be over more than {DIGITS} digits"
     return ""

@@ -15,6 +15,7 @@ from dlp.signatures.forms import Form, merged
 
 SPELLED: Final = 12
 SPELLINGS: Final = 4
+JOINED: Final = 128
 
 
 def needed(forms: list[Form]) -> list[Form]:
@@ -46,6 +47,53 @@ def _needless(form: Form, short: dict[tuple[int, tuple[Run, ...], int], int]) ->
     return False
 
 
+def ended(forms: list[Form]) -> list[Form]:
+    """Forms that end in one byte of a set, or before a byte of another set, joined.
+
+    `token[;,]` and `token` before the end are `token` before `;`, `,` or the end: where the
+    end will do, the byte is no part of the value. Behind the end the byte reads as NUL: a set
+    that holds NUL without the end being allowed is left as it is.
+    """
+    groups: dict[tuple[int, tuple[Run, ...], str, bool], list[int]] = {}
+    for number, form in enumerate(forms):
+        for key in {_ending(form), (form.left, form.runs, form.why, form.closed)}:
+            groups.setdefault(key, []).append(number)
+    result: dict[int, Form | None] = {}
+    for (left, runs, why, closed), members in groups.items():
+        taken = [number for number in members if number not in result]
+        rights = [_right(forms[number], runs) for number in taken]
+        ends = [forms[number].right for number in taken if forms[number].runs == runs]
+        union = 0
+        for right in rights:
+            union |= right
+        if not ends or len(ends) == len(taken) or byteset.ALL in ends:
+            continue
+        if union & byteset.NUL and not any(right & byteset.NUL for right in ends):
+            continue
+        result.update(dict.fromkeys(taken))
+        result[taken[0]] = Form(runs=runs, left=left, right=union, why=why, closed=closed)
+    joined = (result.get(number, form) for number, form in enumerate(forms))
+    return [form for form in joined if form is not None]
+
+
+def _ending(form: Form) -> tuple[int, tuple[Run, ...], str, bool]:
+    """What ends before its last byte, where that one may be looked at instead of taken."""
+    runs = form.runs
+    if form.right == byteset.ALL and len(runs) > 1 and (runs[-1].min, runs[-1].max) == (1, 1):
+        runs = runs[:-1]
+    return form.left, runs, form.why, form.closed
+
+
+def _right(form: Form, runs: tuple[Run, ...]) -> int:
+    """The set of the byte behind `runs` in a form that is these, or these and one byte."""
+    return form.right if form.runs == runs else form.runs[-1].mask
+
+
+def fewer(forms: list[Form]) -> list[Form]:
+    """The forms, joined where several differ in the set of one byte; long lists as they are."""
+    return joined(forms) if len(forms) <= JOINED else forms
+
+
 def covers(short: Form, form: Form) -> bool:
     """Whether the first form matches wherever the second does, and is not the same."""
     last = len(short.runs) - 1
@@ -62,35 +110,40 @@ def covers(short: Form, form: Form) -> bool:
 def joined(forms: list[Form]) -> list[Form]:
     """Forms that differ in the set of one single byte become one."""
     result = list(forms)
+    parts = [_unmerged(form.runs) for form in result]
     index = 0
     while index < len(result):
         for other in range(index + 1, len(result)):
-            union = _union(result[index], result[other])
-            if union is not None:
-                result[index] = union
-                del result[other]
-                index = -1
-                break
+            place = _differing(parts[index], parts[other])
+            if place is None or not _alike(result[index], result[other]):
+                continue
+            mask = parts[index][place].mask | parts[other][place].mask
+            parts[index][place] = Run(mask, 1, 1)
+            result[index] = replace(result[index], runs=merged(tuple(parts[index])))
+            del result[other], parts[other]
+            index = -1
+            break
         index += 1
     return result
 
 
-def _union(one: Form, two: Form) -> Form | None:
-    if replace(one, runs=()) != replace(two, runs=()):
-        return None
-    mine, theirs = _unmerged(one.runs), _unmerged(two.runs)
+def _alike(one: Form, two: Form) -> bool:
+    """Whether two forms agree in all but their runs."""
+    return (one.left, one.right, one.why, one.closed) == (two.left, two.right, two.why, two.closed)
+
+
+def _differing(mine: list[Run], theirs: list[Run]) -> int | None:
+    """The only place where two rows of runs differ, if it is a single byte in both."""
     if len(mine) != len(theirs):
         return None
-    differing = [i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
-    if len(differing) != 1:
-        return None
-    place = differing[0]
-    a, b = mine[place], theirs[place]
-    if (a.min, a.max) != (1, 1) or (b.min, b.max) != (1, 1):
-        return None
-    return replace(
-        one, runs=merged((*mine[:place], Run(a.mask | b.mask, 1, 1), *mine[place + 1 :]))
-    )
+    found: int | None = None
+    for place, (a, b) in enumerate(zip(mine, theirs, strict=True)):
+        if a == b:
+            continue
+        if found is not None or (a.min, a.max, b.min, b.max) != (1, 1, 1, 1):
+            return None
+        found = place
+    return found
 
 
 def _unmerged(runs: tuple[Run, ...]) -> list[Run]:
@@ -104,6 +157,8 @@ def _unmerged(runs: tuple[Run, ...]) -> list[Run]:
 
 def spelled(form: Form) -> list[Form]:
     """The form with small classes near its start written out, so that they join the literal."""
+    if not any(1 < run.mask.bit_count() <= SPELLINGS for run in form.runs):
+        return [form]
     result = [form]
     for place in range(SPELLED):
         parts = [_unmerged(one.runs) for one in result]

@@ -74,7 +74,7 @@ Node = Class | Repeat | Concat | Alternation | Boundary | Look
 def compiled(source: str) -> re.Pattern[bytes]:
     """The pattern as Python runs it on bytes. Raises PackError if it does not parse."""
     try:
-        raw = source.encode("ascii")
+        raw = ended(source).encode("ascii")
     except UnicodeEncodeError as error:
         raise PackError(
             "regex holds a character that is not ASCII",
@@ -100,8 +100,44 @@ def compiled(source: str) -> re.Pattern[bytes]:
 def parse(source: str) -> Node:
     """The tree of an expression. Raises PackError that names an unsupported construct."""
     compiled(source)
-    tree = _parser.parse(source.encode("ascii"))
+    tree = _parser.parse(ended(source).encode("ascii"))
     return _concat(tree, tree.state.flags)
+
+
+def ended(source: str) -> str:
+    r"""The expression with its anchors written as look-arounds, as they are meant here.
+
+    `$`, `\Z` and `\z` are the end of the data, `^` and `\A` its beginning, with (?m) at the
+    front also those of a line. Where there is no byte the kernel reads NUL, so a NUL counts as
+    an end too.
+    """
+    if not _ANCHOR.search(source):
+        return source
+    lines = _LINES.match(source) is not None
+    parts: list[str] = []
+    for found in _TOKEN.finditer(source):
+        token = found.group()
+        anchor = _ANCHORS.get(token)
+        if anchor is None:
+            parts.append(token)
+        else:
+            sign, of_lines = anchor
+            newline = r"\n" if lines and of_lines else ""
+            parts.append(rf"(?{sign}[^\x00{newline}])")
+    return "".join(parts)
+
+
+_LINES: Final = re.compile(r"\(\?[a-z]*m[a-z]*\)")
+_ANCHOR: Final = re.compile(r"[$^]|\\[AZz]")
+# An escaped character, a class, or any other character.
+_TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_ANCHORS: Final = {
+    "$": ("!", True),
+    r"\Z": ("!", False),
+    r"\z": ("!", False),
+    "^": ("<!", True),
+    r"\A": ("<!", False),
+}
 
 
 def _concat(items: Any, flags: int) -> Node:
@@ -132,12 +168,17 @@ def _node(op: Any, value: Any, flags: int) -> Node:
 
 
 def _alternation(nodes: list[Node]) -> Node:
-    if all(isinstance(node, Class) for node in nodes):
-        mask = 0
-        for node in nodes:
-            mask |= node.mask if isinstance(node, Class) else 0
-        return Class(mask)
-    return Alternation(tuple(nodes))
+    """The alternatives, those of a single byte joined in one class where the first stands."""
+    mask = 0
+    for node in nodes:
+        mask |= node.mask if isinstance(node, Class) else 0
+    first = next((i for i, node in enumerate(nodes) if isinstance(node, Class)), None)
+    joined = [
+        Class(mask) if index == first else node
+        for index, node in enumerate(nodes)
+        if index == first or not isinstance(node, Class)
+    ]
+    return joined[0] if len(joined) == 1 else Alternation(tuple(joined))
 
 
 def _look(value: Any, flags: int, *, negative: bool) -> Look:

@@ -6,7 +6,7 @@ name a sample by its number, never by its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from dlp.errors import PackError
@@ -37,14 +37,15 @@ def check(signatures: Iterable[Signature]) -> None:
         if not _harmless(signature):
             late.append(signature)
             continue
-        source, validator = signature.regex, signature.validator
-        _agree(signature, [any(finds(source, validator, one)) for one in _samples(signature)])
+        _agree(signature, [any(_findings(signature, one)) for one in _samples(signature)])
     if late:
         _check_apart(late)
 
 
 def _check_apart(signatures: Sequence[Signature]) -> None:
-    trials = [trial.Trial(one.regex, one.validator, _samples(one)) for one in signatures]
+    trials = [
+        trial.Trial(one.regex, one.validator, _samples(one), one.proximity) for one in signatures
+    ]
     for signature, found in zip(signatures, trial.tried(trials), strict=True):
         if found is None:
             raise PackError(
@@ -69,6 +70,10 @@ def _harmless(signature: Signature) -> bool:
     return ways(tree, longest) * longest <= EFFORT
 
 
+def _findings(signature: Signature, data: bytes) -> Iterator[tuple[int, int]]:
+    return finds(signature.regex, signature.validator, data, signature.proximity)
+
+
 def _samples(signature: Signature) -> tuple[bytes, ...]:
     return (*signature.must_match, *signature.must_not_match)
 
@@ -82,5 +87,5 @@ def _agree(signature: Signature, found: Sequence[bool]) -> None:
             raise PackError(
                 f"signature {signature.id}: {key} {'matches' if matches else 'does not match'}",
                 place=signature.at(key),
-                remedy="mend the regex, the validator or the sample",
+                remedy="mend the regex, the validator, the keywords or the sample",
             )

@@ -4,7 +4,7 @@
 what might is tried here: the child has a timer that ends it, and the parent sees how far it
 got.
 
-    parent ──JSON: [[regex, validator, [hex, …], [hex, …]], …]──► child
+    parent ──JSON: [[regex, validator, [hex, …], near], …]──► child
     parent ◄──a line a signature: which samples match, as 0 and 1──
 """
 
@@ -16,9 +16,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dlp.errors import DlpError
 from dlp.signatures.finding import finds
+from dlp.signatures.proximity import Proximity
 
 SECONDS = 2.0  # of processor time, for all samples of a signature
 
@@ -32,6 +34,7 @@ class Trial:
     regex: str
     validator: str
     samples: tuple[bytes, ...]
+    proximity: Proximity | None = None
 
 
 def tried(trials: Sequence[Trial]) -> list[tuple[bool, ...] | None]:
@@ -51,7 +54,10 @@ def tried(trials: Sequence[Trial]) -> list[tuple[bool, ...] | None]:
 def _run(trials: Sequence[Trial]) -> list[tuple[bool, ...]]:
     """The results up to the trial that took too long."""
     request = json.dumps(
-        [[one.regex, one.validator, [each.hex() for each in one.samples]] for one in trials]
+        [
+            [one.regex, one.validator, [each.hex() for each in one.samples], _written(one)]
+            for one in trials
+        ]
     )
     try:
         child = subprocess.run(
@@ -71,11 +77,24 @@ def _run(trials: Sequence[Trial]) -> list[tuple[bool, ...]]:
     return [tuple(mark == "1" for mark in line) for line in child.stdout.split()]
 
 
+def _written(one: Trial) -> list[Any] | None:
+    near = one.proximity
+    return None if near is None else [[w.hex() for w in near.keywords], near.distance, near.side]
+
+
+def _read(written: list[Any] | None) -> Proximity | None:
+    if written is None:
+        return None
+    words, distance, side = written
+    return Proximity(tuple(map(bytes.fromhex, words)), distance, side)
+
+
 def main() -> None:
     """The child: results on standard output; killed by its own timer (SIGVTALRM)."""
-    for source, validator, listed in json.load(sys.stdin):
+    for source, validator, listed, written in json.load(sys.stdin):
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        found = (any(finds(source, validator, bytes.fromhex(one))) for one in listed)
+        near = _read(written)
+        found = (any(finds(source, validator, bytes.fromhex(one), near)) for one in listed)
         print("".join("01"[one] for one in found), flush=True)  # noqa: T201 - the protocol
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 

@@ -18,7 +18,7 @@ from dlp.signatures.anchors import MEGABYTE
 from dlp.signatures.branches import Run, branches
 from dlp.signatures.forms import Form, merged, resolve
 from dlp.signatures.image import STEPS
-from dlp.signatures.lowering import FORMS, span, with_length
+from dlp.signatures.lowering import FORMS, begun, span, with_length
 from dlp.signatures.reduction import covers
 from dlp.signatures.regex import parse
 
@@ -43,13 +43,16 @@ _TURNS_UPPER: Final = 0.012
 _UPPER: Final = byteset.span(0x41, 0x5A)
 
 
-def fronts(source: str) -> list[Form]:
+def fronts(source: str, *, checked: bool = False) -> list[Form]:
     """Forms of which one begins every match of an expression, at its first byte.
+
+    As for those that decide, that is behind a long optional part, unless a checksum is over it.
 
     Unlike those that decide, they may hold runs of any length: only the fixed bytes at
     their beginning are looked at.
     """
-    return [form for sequence in branches(parse(source)) for form in resolve(sequence)]
+    forms = [form for sequence in branches(parse(source)) for form in resolve(sequence)]
+    return forms if checked else [begun(form) for form in forms]
 
 
 def enter(

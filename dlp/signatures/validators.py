@@ -2,7 +2,8 @@
 
 Each takes the bytes of a match and says whether its checksum holds; separators are
 passed over. Those of enum Check are computed by the kernel too, in exactly the same
-way: a rule added here must be added there.
+way: a rule added here must be added there. Those of SUMS are data, which the kernel reads;
+all others are decided by the inspector.
 """
 
 from __future__ import annotations
@@ -11,24 +12,31 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from dlp.signatures import rules, vat
+from dlp.signatures.base58 import base58check, base58check_ripple
+from dlp.signatures.bech32 import bech32
 from dlp.signatures.image import Check
-from dlp.signatures.weighted import Weighted
+from dlp.signatures.mnemonic import bip39
+from dlp.signatures.rules import alphanumeric, digits
+from dlp.signatures.sums import SUMS
+from dlp.signatures.weighted import Weighted, numbers
+
+__all__ = [
+    "SUMS",
+    "VALIDATORS",
+    "Validator",
+    "alphanumeric",
+    "digits",
+    "dihedral",
+    "kernel_check",
+    "verhoeff_place",
+]
 
 Validator = Callable[[bytes], bool]
 
 SHORTEST_IBAN: Final = 15
 LONGEST_IBAN: Final = 34
 _DNI_LETTERS: Final = b"TRWAGMYFPDXBNJZSQVHLCKE"
-
-
-def digits(value: bytes) -> list[int]:
-    """The decimal digits of a value."""
-    return [byte - 0x30 for byte in value if 0x30 <= byte <= 0x39]  # noqa: PLR2004 - ASCII
-
-
-def alphanumeric(value: bytes) -> bytes:
-    """Letters and digits of a value, letters in upper case."""
-    return bytes(byte for byte in value if chr(byte).isascii() and chr(byte).isalnum()).upper()
 
 
 def luhn(value: bytes) -> bool:
@@ -107,6 +115,37 @@ def fr_nir(value: bytes) -> bool:
     return body.isdigit() and key.isdigit() and 97 - int(body) % 97 == int(key)
 
 
+# Verhoeff 1969: the group of a pentagon's turns (0 to 4) and flips (5 to 9), and the
+# permutation of the first place, of which that of place n is the n-th power.
+_TURN: Final = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
+
+
+def dihedral(one: int, other: int) -> int:
+    """The product of two elements of the dihedral group of ten."""
+    if one < 5:  # noqa: PLR2004 - a turn
+        return (one + other) % 5 + (0 if other < 5 else 5)  # noqa: PLR2004
+    return (one - other) % 5 + (5 if other < 5 else 0)  # noqa: PLR2004
+
+
+def verhoeff_place(place: int, digit: int) -> int:
+    """What a digit counts as, `place` places from the right."""
+    for _ in range(place % 8):
+        digit = _TURN[digit]
+    return digit
+
+
+def verhoeff(value: bytes) -> bool:
+    """Verhoeff's check over all digits, as of an Aadhaar: their product is 0."""
+    product, given = 0, digits(value)
+    for place, digit in enumerate(reversed(given)):
+        product = dihedral(product, verhoeff_place(place, digit))
+    return bool(given) and product == 0
+
+
+def _summed(sums: tuple[Weighted, ...]) -> Validator:
+    return lambda value: all(each.holds(numbers(value)) for each in sums)
+
+
 VALIDATORS: Final = MappingProxyType[str, Validator](
     {
         "luhn": luhn,
@@ -116,14 +155,42 @@ VALIDATORS: Final = MappingProxyType[str, Validator](
         "de_tax": de_tax,
         "es_dni": es_dni,
         "fr_nir": fr_nir,
+        "verhoeff": verhoeff,
+        "track": rules.track,
+        "mod_11_10": rules.mod_11_10,
+        "de_rvnr": rules.de_rvnr,
+        "de_kvnr": rules.de_kvnr,
+        "es_cif": rules.es_cif,
+        "es_nuss": rules.es_nuss,
+        "it_codice_fiscale": rules.it_codice_fiscale,
+        "fr_spi": rules.fr_spi,
+        "pt_cc": rules.pt_cc,
+        "kr_brn": rules.kr_brn,
+        "in_gstin": rules.in_gstin,
+        "nz_ird": rules.nz_ird,
+        "nz_nhi": rules.nz_nhi,
+        "br_cnh": rules.br_cnh,
+        "br_titulo": rules.br_titulo,
+        "mx_curp": rules.mx_curp,
+        "tr_vkn": rules.tr_vkn,
+        "cl_rut": rules.cl_rut,
+        "baltic": rules.baltic,
+        "bic": rules.bic,
+        "iban_word": rules.iban_word,
+        "eu_vat": vat.eu_vat,
+        **{name: _summed(sums) for name, sums in SUMS.items()},
+        "base58check": base58check,
+        "base58check_ripple": base58check_ripple,
+        "bech32": bech32,
+        "bip39": bip39,
     }
 )
 
 
-# Validators that are weighted sums, which must all hold: data that the kernel reads too.
-SUMS: Final = MappingProxyType[str, tuple[Weighted, ...]]({})
-
-
 def kernel_check(validator: str) -> Check:
     """The kernel's number for a validator; NONE where the kernel lacks it."""
+    if validator in SUMS:
+        return Check.WEIGHTED
+    if validator == Check.WEIGHTED.name.lower():
+        return Check.NONE  # no name of a validator
     return Check.__members__.get(validator.upper(), Check.NONE)

@@ -49,14 +49,16 @@ SCHEMA = Schema(
 
 
 class Role(enum.StrEnum):
-    """`viewer` may read; `operator` may also change (POST)."""
+    """`viewer` may read; `operator` may also change; `admin` may also release signatures."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
+    ADMIN = "admin"
 
     def covers(self, needed: Role) -> bool:
         """Whether who has this role may do what needs the other."""
-        return self is Role.OPERATOR or needed is Role.VIEWER
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from dlp.model import Action, Verdict
 from dlp.service import VerdictQuery
-from dlp.store import incidents, rows
+from dlp.store import incidents, releases, rows
 from dlp.store.connections import READ_S, Connections
 from dlp.store.database import Schema, deadline, transaction
 
@@ -68,6 +68,7 @@ SCHEMA = Schema(
             "CREATE INDEX verdict_flow ON verdict (flow)",
         ),
         incidents.TABLES,
+        releases.TABLES,
     ),
 )
 
@@ -89,6 +90,7 @@ class VerdictStore:
 
     Attributes:
         incidents: the incidents, which lie in the same file.
+        releases: the signature releases, likewise.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -96,6 +98,7 @@ class VerdictStore:
         self._writer = connections.writer
         self._reader = connections.reader
         self.incidents = incidents.IncidentStore(connections)
+        self.releases = releases.ReleaseStore(connections)
 
     @classmethod
     async def open(cls, path: Path) -> Self:

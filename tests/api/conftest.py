@@ -32,6 +32,11 @@ def operator(tokens):
 
 
 @pytest.fixture
+def admin(tokens):
+    return {"Authorization": f"Bearer {tokens.create('admin', Role.ADMIN)}"}
+
+
+@pytest.fixture
 def viewer(tokens):
     return {"Authorization": f"Bearer {tokens.create('viewer', Role.VIEWER)}"}
 

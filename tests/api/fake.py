@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import Any
 
-from dlp.errors import UsageError
+from dlp.errors import ReleaseError, UsageError
 from dlp.model import (
     Action,
     Counter,
@@ -22,7 +23,16 @@ from dlp.model import (
     Workload,
     WorkloadState,
 )
-from dlp.service import Health, ReloadResult
+from dlp.releases.diff import Diff, Entry, Example
+from dlp.releases.life import State
+from dlp.service import (
+    Health,
+    Override,
+    Release,
+    ReleasePack,
+    ReleaseStep,
+    ReloadResult,
+)
 from dlp.signatures.image import Check, ImageSignature
 
 HERE = Endpoint(address="10.0.0.2", port=40000)
@@ -99,6 +109,102 @@ def make_flow(number: int, workload: str = "web") -> Flow:
     )
 
 
+def make_release(version: int, **changes: Any) -> Release:
+    values: dict[str, Any] = {
+        "version": version,
+        "state": State.COMPILED,
+        "sha256": "ab" * 32,
+        "size": 4096,
+        "uploaded": 1_700_000_000.0,
+        "expires": 1_800_000_000.0,
+        "signers": ("cd" * 32,),
+        "packs": (ReleasePack(name="own", version=1, signatures=3),),
+        "signatures": 3,
+        "image": "ef" * 32,
+    }
+    return Release(**(values | changes))
+
+
+class FakeReleases:
+    """`failure` is raised by whatever changes something; `asked` records the changes."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.max_size = 100_000
+        self.received = b""
+        self.asked: list[tuple[Any, ...]] = []
+        self.stored = {number: make_release(number) for number in (1, 2)}
+
+    def _changed(self, *asked: Any) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.asked.append(asked)
+
+    async def upload(self, chunks, *, by) -> Release:
+        async for chunk in chunks:
+            self.received += chunk
+            if len(self.received) > self.max_size:
+                raise ReleaseError("the archive is too large", reason="too_large")
+        self._changed("upload", by)
+        return make_release(3)
+
+    async def all(self) -> list[Release]:
+        return sorted(self.stored.values(), key=lambda one: -one.version)
+
+    async def get(self, version) -> Release:
+        if version not in self.stored:
+            raise UsageError(f"there is no release {version}")
+        step = ReleaseStep(
+            time=1.0, version=version, who="x", what="upload", before="", after="uploaded"
+        )
+        return dataclasses.replace(self.stored[version], steps=(step,))
+
+    async def shadow(self, version, *, by) -> Release:
+        self._changed("shadow", version, by)
+        return make_release(version, state=State.SHADOW)
+
+    async def activate(self, version, *, canary, by) -> Release:
+        self._changed("activate", version, canary, by)
+        state = State.CANARY if canary else State.LIVE
+        return make_release(version, state=state, canary=canary)
+
+    async def rollback(self, version, *, reason, by) -> Release:
+        self._changed("rollback", version, reason, by)
+        return make_release(version, state=State.SUPERSEDED, reason=reason)
+
+    async def diff(self, version) -> Diff:
+        await self.get(version)
+        example = Example(workload="web", masked="4111********1111", digest="ab", time=5.0)
+        entry = Entry(
+            signature="own.key.long",
+            workload="web",
+            live=0,
+            candidate=2,
+            would_newly_drop=2,
+            would_no_longer_drop=0,
+            unchanged=0,
+            examples=(example,),
+        )
+        return Diff(
+            version=version,
+            against=0,
+            since=4.0,
+            added=("own.key.long",),
+            removed=(),
+            changed=(),
+            same=4,
+            entries=(entry,),
+        )
+
+    async def put_pack(self, name, text, *, by) -> Override:
+        self._changed("pack", name, text, by)
+        return Override(name=name, signatures=(f"{name}.key.long",))
+
+    async def put_signature(self, id_, text, *, by) -> Override:
+        self._changed("signature", id_, text, by)
+        return Override(name=id_, signatures=(id_,))
+
+
 class FakeGateway:
     """`failure` is raised by whatever is asked next; `queries` records what was asked."""
 
@@ -116,6 +222,7 @@ class FakeGateway:
         self.news = asyncio.Condition()
         self.ended = False
         self.subscribers = 0
+        self.releases = FakeReleases()
 
     def _asked(self) -> None:
         if self.failure is not None:

@@ -15,6 +15,7 @@ from dlp.api.app import create_app
 from dlp.api.context import StreamSettings
 from dlp.api.serve import serve
 from dlp.cli.main import main
+from dlp.signatures import cache
 from dlp.store.tokens import TokenStore
 from tests.api.fake import FakeGateway
 
@@ -52,8 +53,16 @@ class Result:
     err: str
 
 
+@pytest.fixture(scope="session")
+def images(tmp_path_factory) -> Path:
+    """Where compiled sets are kept meanwhile."""
+    return tmp_path_factory.mktemp("images")
+
+
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch):
+def _plain_environment(monkeypatch, images):
+    monkeypatch.setattr(cache, "SYSTEM", images)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(images))
     for name in ("DLP_API", "DLP_TOKEN", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 

@@ -185,7 +185,7 @@ def test_every_key_is_documented(directory, monkeypatch):
     monkeypatch.setattr(Section, "get", recorded)
     file = directory / "dlp.yaml"
     file.write_text(
-        "version: 1\nsignatures: [./own.yaml]\napi: {}\nworkloads: {}\npolicies:\n"
+        "version: 1\nsignatures: [./own.yaml]\napi: {}\nworkloads: {}\nreleases: {}\npolicies:\n"
         "  - name: a\n    match: {}\n    on_inspector_down: {}\n"
         "    escalate: {verdicts: 1, window: 1m, action: quarantine}\n"
         "    destinations: [{cidr: 10.0.0.0/8, action: deny}]\n"

@@ -23,6 +23,7 @@ from dlp.config import (
     PolicyException,
     PolicyFileError,
     PortRange,
+    Releases,
     Rule,
     TcpAddress,
     Workloads,
@@ -33,6 +34,10 @@ from dlp.model import Action, DestinationAction, Mode
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "dlp.yaml"
 
+DEVELOPMENT = (
+    "releases.development lets an administrator's token put in signatures that nobody "
+    "signed; leave it out where others depend on this gateway"
+)
 ESCALATE = "escalate: {verdicts: 2, window: 1m, action: quarantine}"
 FULL = """\
 version: 1
@@ -45,6 +50,7 @@ workloads:
   new_workloads: open
   gate: [/docker, /kubepods.slice/burst able]
   attach: clsact
+releases: {trust: root.json, development: true, max_size: 512KiB, max_candidates_per_mb: 900}
 cgroup_level: 2
 policies:
   - name: first
@@ -71,7 +77,7 @@ policies:
     exceptions: [{digest: "DIGEST", until: 2027-01-01, reason: "test card"}]
     rules:
       - {signatures: ["pci.*"], action: drop}
-      - {signatures: secrets.*, action: mirror, threshold: {count: 2}}
+      - {signatures: secrets.*, action: mirror, threshold: {count: 2, window: 5m}}
       - {signatures: pii.*, action: hold}
   - {name: rest, rules: []}
 """.replace("DIGEST", "0aF" * 21 + "0")
@@ -80,6 +86,7 @@ policies:
 def test_every_key(policy_file, tmp_path: Path):
     """Each key of a complete file arrives as its value."""
     (tmp_path / "own.yaml").touch()
+    (tmp_path / "root.json").touch()
 
     first = Policy(
         name="first",
@@ -116,7 +123,7 @@ def test_every_key(policy_file, tmp_path: Path):
         ),
         rules=(
             Rule(signatures=("pci.*",), action=Action.DROP),
-            Rule(signatures=("secrets.*",), action=Action.MIRROR, threshold=2),
+            Rule(signatures=("secrets.*",), action=Action.MIRROR, threshold=2, window_s=300),
             Rule(signatures=("pii.*",), action=Action.HOLD),
         ),
     )
@@ -131,11 +138,20 @@ def test_every_key(policy_file, tmp_path: Path):
             gate=("/docker", "/kubepods.slice/burst able"),
             attach=AttachWay.CLSACT,
         ),
+        releases=Releases(
+            trust=tmp_path / "root.json",
+            development=True,
+            max_size=512 << 10,
+            max_candidates_per_mb=900,
+        ),
         cgroup_level=2,
         policies=(first, Policy(name="rest")),
-        warnings=tuple(
-            f"policy first is in monitor mode: its `{name}` does nothing"
-            for name in ("escalate", "kill")
+        warnings=(
+            DEVELOPMENT,
+            *(
+                f"policy first is in monitor mode: its `{name}` does nothing"
+                for name in ("escalate", "kill")
+            ),
         ),
     )
     assert expected == policy_file.load(FULL)
@@ -149,6 +165,9 @@ def test_defaults(policy_file, minimal):
         api=Api(unix=Path("/run/dlp/api.sock"), tcp=None),
         signatures=("pci",),
         workloads=Workloads(netns=(), new=NewWorkloads.CLOSED, gate=(), attach=AttachWay.AUTO),
+        releases=Releases(
+            trust=None, development=False, max_size=16 << 20, max_candidates_per_mb=None
+        ),
         cgroup_level=0,
         policies=(
             Policy(
@@ -187,12 +206,13 @@ def test_example_file():
 def test_places(policy_file, tmp_path: Path):
     """A value's line can be asked for later by its dotted key."""
     (tmp_path / "own.yaml").touch()
+    (tmp_path / "root.json").touch()
 
     config = policy_file.load(FULL)
 
-    assert 37 == config.place("policies[0].rules[1].action").line
-    assert 32 == config.place("policies[0].destinations[0].cidr").line
-    assert f"{policy_file.path}:11: cgroup_level" == str(config.place("cgroup_level"))
+    assert 38 == config.place("policies[0].rules[1].action").line
+    assert 33 == config.place("policies[0].destinations[0].cidr").line
+    assert f"{policy_file.path}:12: cgroup_level" == str(config.place("cgroup_level"))
 
 
 def test_words_stay_words(policy_file, minimal):
@@ -269,6 +289,17 @@ def test_monitor_mode_warns(policy_file, with_policy, setting):
         ("workloads: {gate: ['/docker/*']}\n", 1, "workloads.gate[0]", "no path", "no glob"),
         ("workloads: {gate: [/a/../b]}\n", 1, "workloads.gate[0]", "no path", "from the root"),
         ("workloads: {gate: [/a, /a]}\n", 1, "workloads.gate[1]", "listed twice", "remove"),
+        ("releases: {trust: no.json}\n", 1, "releases.trust", "no trust at this path", "begins at"),
+        ("releases: {development: 1}\n", 1, "releases.development", "true or false", "write"),
+        ("releases: {max_size: 16}\n", 1, "releases.max_size", "from 64KiB to 64MiB", "16MiB"),
+        ("releases: {max_size: 1KiB}\n", 1, "releases.max_size", "from 64KiB to 64MiB", "range"),
+        (
+            "releases: {max_candidates_per_mb: 0}\n",
+            1,
+            "releases.max_candidates_per_mb",
+            "from 1 to",
+            "range",
+        ),
         ("cgroup_level: -1\n", 1, "cgroup_level", "found '-1', expected a whole number", "range"),
         ("cgroup_level: '1'\n", 1, "cgroup_level", "expected a whole number", "without quotes"),
         ("cgroup_level: 1.5\n", 1, "cgroup_level", "expected a whole number", "digits"),

@@ -83,6 +83,20 @@ KEY = "policies[0]"
             "from 1 to 64",
             "range",
         ),
+        (
+            "rules: [{signatures: a.*, action: drop, threshold: {count: 2, window: 25h}}]",
+            5,
+            "rules[0].threshold.window",
+            "from 1s to 24h",
+            "range",
+        ),
+        (
+            "rules: [{signatures: a.*, action: drop, threshold: {count: 2, window: 5}}]",
+            5,
+            "rules[0].threshold.window",
+            "from 1s to 24h",
+            "30s, 5m or 1h",
+        ),
         ("destinations: [{}]", 5, "destinations[0]", "'cidr' is missing", "cidr:"),
         ("destinations: [{cidr: fd00::1}]", 5, "destinations[0]", "'action' is missing", "exempt"),
         (

@@ -11,7 +11,7 @@ import pytest
 from dlp import model, policy
 from dlp.datapath import abi
 from dlp.resources import bpf_dir
-from dlp.signatures import image
+from dlp.signatures import image, weighted
 
 pytestmark = pytest.mark.kernel
 
@@ -35,6 +35,7 @@ ENUMS = {
     "dlp_flow_state": ("DLP_FLOW_", (abi.FlowState,)),
     "dlp_flow_flag": ("DLP_F_", (abi.FlowFlag,)),
     "dlp_event_flag": ("DLP_EF_", (abi.EventFlag,)),
+    "dlp_rule_flag": ("DLP_RULE_", (abi.RuleFlag,)),
     "dlp_device": ("DLP_D_", (abi.DeviceFlag,)),
     "dlp_guard_flag": ("DLP_G_", (abi.GuardFlag,)),
     "dlp_slot": ("SLOT_", (abi.Slot,)),
@@ -159,6 +160,13 @@ def test_image_limits():
         image.LANE_SHAPES,
         image.SIGNATURES,
         image.SHAPES,
+    )
+    assert (abi.SUMS, abi.SUM_LONGEST, abi.SUM_LARGEST, abi.SUM_ANY, abi.SUM_NEVER) == (
+        image.SUMS,
+        weighted.LONGEST,
+        weighted.LARGEST,
+        weighted.ANY,
+        weighted.NEVER,
     )
     assert image.BLOOM_WORDS <= abi.BLOOM_WORDS
 

@@ -1,7 +1,7 @@
 """The layer over libbpf, on the maps and programs of the session's datapath."""
 
 import os
-from ctypes import c_uint8, c_uint32, c_uint64
+from ctypes import c_uint8, c_uint32, c_uint64, sizeof
 
 import pytest
 
@@ -261,7 +261,58 @@ def test_possible_cpus(tmp_path, monkeypatch):
 def test_array_of_bytes_as_value(datapath):
     """Element types are of the caller's choice, as long as their sizes fit."""
     table = datapath.tables["constants"]
-    raw = Map("constants", table.fd, c_uint32, c_uint8 * 608).lookup(c_uint32(0))
+    size = sizeof(abi.ConstantsStruct)
+    raw = Map("constants", table.fd, c_uint32, c_uint8 * size).lookup(c_uint32(0))
 
-    assert 608 == len(bytes(raw))
+    assert size == len(bytes(raw))
     assert bytes(table.lookup(c_uint32(0))) == bytes(raw)
+
+
+def test_many_at_once(admitted):
+    """What is written, read and deleted with one call is what single calls see."""
+    entries = [(FLOW + number, number * 3) for number in range(10_000)]
+    admitted.update_all(entries)
+    assert 3 * 77 == admitted.lookup(c_uint64(FLOW + 77)).value
+    assert sorted(key for key, _ in entries) == sorted(admitted.all_keys())
+
+    admitted.delete_all([key for key, _ in entries[:9_000]])
+
+    assert {key for key, _ in entries[9_000:]} == set(admitted.all_keys())
+    admitted.update_all([])
+    admitted.delete_all([])
+
+
+def test_keys_that_are_structs(datapath):
+    """Keys of a struct are copies, which the next reading does not change."""
+    windows = datapath.tables["windows"]
+    keys = [abi.WindowKeyStruct(FLOW, rule) for rule in range(40)]
+    windows.update_all([(key, abi.WindowStruct()) for key in keys])
+    found = [key for key in windows.all_keys() if key.netns == FLOW]
+    windows.all_keys()
+    windows.delete_all(found)
+
+    assert list(range(40)) == sorted(key.rule for key in found)
+    assert not [key for key in windows.all_keys() if key.netns == FLOW]
+
+
+def test_full_table(datapath):
+    """A table that has no more room says so, by name."""
+    windows = datapath.tables["windows"]
+    keys = [abi.WindowKeyStruct(FLOW, rule) for rule in range(4097)]
+    try:
+        with pytest.raises(KernelError, match="windows: the table is full"):
+            windows.update_all([(key, abi.WindowStruct()) for key in keys])
+    finally:
+        windows.delete_all([key for key in windows.all_keys() if key.netns == FLOW])
+
+
+def test_memory(datapath):
+    """What a map takes; where the kernel counts it, more with more in it."""
+    windows = datapath.tables["windows"]
+    before = windows.memory()
+    keys = [abi.WindowKeyStruct(FLOW, rule) for rule in range(2000)]
+    windows.update_all([(key, abi.WindowStruct()) for key in keys])
+    after = windows.memory()
+    windows.delete_all(keys)
+
+    assert after - before >= 2000 * 1032 or after == before > 2000 * 1032

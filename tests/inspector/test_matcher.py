@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import hmac
 import itertools
@@ -11,6 +12,7 @@ from dlp.errors import PackError
 from dlp.inspector.matcher import Matcher
 from dlp.inspector.messages import Record, Rule
 from dlp.inspector.window import Windows
+from dlp.signatures.finding import finds
 
 KEY = b"k" * 32
 CARD = Rule(
@@ -242,3 +244,77 @@ def test_any_cut_finds_what_the_whole_stream_holds(stream, data):
 
     expected = sorted(match for rule in RULES for match in oracle(rule, stream))
     assert expected == sorted(places(findings))
+
+
+NEAR = Rule(
+    index=9,
+    id="t.near",
+    regex=r"\b[0-9]{8}\b",
+    keywords="mrn\npatient id",
+    distance=10,
+    side="before",
+)
+BEHIND = dataclasses.replace(NEAR, side="after")
+EITHER = dataclasses.replace(NEAR, side="either")
+
+
+def test_keyword_before():
+    """A value counts where a keyword stands before it, also one that came with a record before."""
+    one = matcher(NEAR)
+
+    assert [] == feed(one, b"12345678 mrn", flow=2)
+    assert [] == feed(one, b"Patient ID")
+    assert [(9, 12, 8)] == places(feed(one, b": 12345678 and 23456789 ", offset=10))
+
+
+def test_keyword_behind_is_waited_for():
+    """A value stays open until a keyword has come, or can come no more."""
+    one = matcher(BEHIND)
+
+    assert [] == feed(one, b"12345678 is")
+    assert one.pending(1)
+    assert [] == feed(one, b" mrn", offset=11)
+    assert [(9, 0, 8)] == places(feed(one, b".", offset=15))
+
+    assert [] == feed(one, b" 12345678 is mrnx, and no 23456789.", flow=2)
+    assert one.pending(2)
+    assert [] == places(one.settle(2))
+
+    assert [] == feed(one, b" 12345678 is mrn", flow=3)
+    assert [(9, 1, 8)] == places(one.settle(3))
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from([b"mrn", b"12345678", b" ", b" ", b"x", b"patient id", b"....."]),
+        max_size=12,
+    ),
+    cuts=st.sets(st.integers(1, 60)),
+    rule=st.sampled_from([NEAR, BEHIND, EITHER]),
+)
+def test_keywords_wherever_it_is_cut(parts, cuts, rule):
+    """However a stream comes in records, what is found is what the samples' judge finds."""
+    data = b"".join(parts)
+    one, found = matcher(rule), []
+    bounds = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    for low, high in itertools.pairwise(bounds):
+        found += feed(one, data[low:high], offset=low)
+    found += one.settle(1)
+
+    expected = [low for low, _ in finds(rule.regex, "", data, rule.proximity)]
+    assert expected == sorted(finding.offset for finding in found)
+
+
+def test_held_until_the_keyword_is_known():
+    """Of a held flow nothing from an open value on may leave, until no more can come."""
+    one = matcher(dataclasses.replace(BEHIND, front=8))
+    data = b"text 12345678 is "
+    findings, word = one.hold(Record(flow=1, offset=0, data=data, held=True))
+    assert ([], 5, True) == (findings, word.to, word.keep)
+
+    findings, word = one.hold(Record(flow=1, offset=len(data), data=b"his mrn. ", held=True))
+    assert [(9, 5, 8)] == places(findings)
+
+    other = matcher(dataclasses.replace(BEHIND, front=8))
+    findings, word = other.hold(Record(flow=1, offset=0, data=data, held=True, again=True))
+    assert ([], len(data)) == (findings, word.to)

@@ -22,7 +22,7 @@ from tests.oracle.mutants import StaleMutantError
 from tests.oracle.sockets import Sockets
 from tests.oracle.trials import Trial, run_mutants
 
-CASES = 100_000
+CASES = 20_000
 SEED = 20_241_101
 SHOWN = 20
 

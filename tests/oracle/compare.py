@@ -122,6 +122,10 @@ class _Comparison:
         """A value is an event once in a flow, also where it stands in several places."""
         if self._rules[place.rule].checked:
             return (place.rule, found.value) in self._told
+        if self._rules[place.rule].normalise:
+            return any(
+                rule == place.rule and found.value.startswith(value) for rule, value in self._told
+            )
         return any(
             rule == place.rule and self._bytes(place, len(value)) == value
             for rule, value in self._told

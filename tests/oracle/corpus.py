@@ -16,7 +16,7 @@ import re._parser as parser
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tests.oracle.model import Rule
+from tests.oracle.model import Near, Rule
 
 WORD = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 EVERY = bytes(range(256))
@@ -141,6 +141,8 @@ class Corpus:
             found = rule.regex.search(value)
             if found is not None and rule.check(found.group()):
                 pool.append(found.group())
+        if rule.near is not None:
+            pool = [dressed(rule.near, value, rng) for value in pool]
         if not pool:
             raise ValueError(f"{rule.id}: no value could be made that matches it")
         return pool
@@ -150,6 +152,16 @@ class Corpus:
 
     def near_miss(self, rng: random.Random, rule: int | None = None) -> bytes:
         return rng.choice(NEAR_MISSES)(self.secret(rng, rule), rng)
+
+
+def dressed(near: Near, value: bytes, rng: random.Random) -> bytes:
+    """A value behind one of its keywords, mostly near enough, at times by a byte not so."""
+    word = rng.choice(near.keywords)
+    word = rng.choice((word, word.upper(), word.title()))
+    far = near.distance + (1 if rng.random() < 0.1 else 0)
+    gap = rng.choice((1, 2, far, far, rng.randint(0, far)))
+    between = rng.choice((b" " * gap, filler(rng, gap), (b": " + b"." * gap)[:gap]))
+    return word + between + value
 
 
 # ------------------------------------------------------------------------------- near misses

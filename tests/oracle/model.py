@@ -3,11 +3,14 @@
 It knows regular expressions and checksums, and nothing of shapes, q-grams, tails or chunks.
 
 A signature matches at a start with the first segment whose end, taken as the end of the text,
-lets `regex.match(stream so far, start)` succeed on a value that passes the checksum. The kernel
-must report it in exactly that segment and never again. A datagram stands alone.
+lets `regex.match(stream so far, start)` succeed on a value that passes the checksum and has a
+keyword before it, where the signature asks for one. The kernel must report it in exactly that
+segment and never again. A datagram stands alone.
 
 One thing is left to the kernel: where a number passes its checksum at the end of one segment and,
 grown by the next, passes it again, it may be reported a second time, as the longer number it is.
+So may a match that ended with the segment because its expression names the end of the data, where
+another alternative takes more of the next.
 
 Matches that are longer than the kernel decides are only asked for as a prefilter: it must have
 fired by that segment.
@@ -30,6 +33,30 @@ KEPT = 128  # bytes of a stream that the kernel keeps
 
 
 @dataclass(frozen=True, slots=True)
+class Near:
+    """A keyword in any case, at most `distance` bytes before the value, which stands alone."""
+
+    keywords: tuple[bytes, ...]
+    distance: int
+
+    def holds(self, text: bytes, start: int) -> bool:
+        """Whether one stands before text[start]; nothing stands before the text."""
+        lower = text.lower()
+        for word in self.keywords:
+            for gap in range(self.distance + 1):
+                end = start - gap
+                first = end - len(word)
+                if (
+                    first >= 0
+                    and lower[first:end] == word.lower()
+                    and not text[end : end + 1].isalnum()
+                    and not text[max(0, first - 1) : first].isalnum()
+                ):
+                    return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A signature as the model sees it. `exact`: the kernel decides it alone."""
 
@@ -38,6 +65,8 @@ class Rule:
     check: Check
     exact: bool = True
     normalise: bool = False  # values are equal by their letters and digits, whatever the case
+    near: Near | None = None
+    ended: bool = False  # the expression itself names the end of the data
 
     @property
     def checked(self) -> bool:
@@ -95,7 +124,11 @@ def matches(rule: Rule, text: bytes, low: int, high: int) -> Iterator[tuple[int,
     search = rule.regex.search
     while found := search(text, low, high):
         start, end = found.span()
-        if end > start and rule.check(text[start:end]):
+        if (
+            end > start
+            and rule.check(text[start:end])
+            and (rule.near is None or rule.near.holds(text, start))
+        ):
             yield start, end - start
         low = start + 1
 
@@ -152,7 +185,7 @@ class Model:
                 if place not in seen:
                     seen[place] = length
                     expected.due[place] = found
-                elif rule.checked and length > seen[place]:
+                elif (rule.checked or rule.ended) and length > seen[place]:
                     expected.tolerated[place] = found
 
     def _tolerate(
@@ -185,6 +218,8 @@ def naive(rules: Sequence[Rule], data: bytes, cuts: Sequence[int]) -> list[dict[
                 place = Place(number, start)
                 found = rule.regex.match(text, start)
                 if found is None or place in seen or not rule.check(found.group()):
+                    continue
+                if rule.near is not None and not rule.near.holds(text, start):
                     continue
                 seen.add(place)
                 lengths[place] = len(found.group())

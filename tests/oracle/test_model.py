@@ -8,7 +8,7 @@ import pytest
 
 from tests.oracle import cases, checks, corpus
 from tests.oracle.compare import Observed, compare, outline
-from tests.oracle.model import WINDOW, Expected, Model, Place, Rule, Segment, naive
+from tests.oracle.model import WINDOW, Expected, Model, Near, Place, Rule, Segment, naive
 
 EDGES = cases.CONTEXT
 RULES = (
@@ -17,6 +17,12 @@ RULES = (
     Rule("key", re.compile(rb"\bAKIA[A-Z0-9]{16}\b"), checks.none),
     Rule("open", re.compile(rb"(?i)password[ =:]{1,3}[a-z0-9]{8,24}"), checks.none),
     Rule("wide", re.compile(rb"Q[0-9a-f]{100,125}"), checks.none),
+    Rule(
+        "near",
+        re.compile(rb"\b[0-9]{8}\b"),
+        checks.none,
+        near=Near((b"mrn", b"patient id", b"id"), 20),
+    ),
     Rule("iban", re.compile(rb"\bDE[0-9]{2}(?: ?[0-9]{4}){4} ?[0-9]{2}\b"), checks.iban),
 )
 
@@ -180,3 +186,24 @@ def test_outline_hides_the_value():
     """What is shown of a case are the kinds of its bytes."""
 
     assert "Aa9 9-9." == outline(b"Kq7 1-2.")
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        (b"mrn 1", True),
+        (b"MRN" + b"." * 20 + b"1", True),
+        (b"mrn" + b"." * 21 + b"1", False),
+        (b"xmrn 1", False),
+        (b"mrnx 1", False),
+        (b"4mrn 1", False),
+        (b"mrn1", False),
+        (b"_mrn_1", True),
+        (b"(patient id)1", True),
+        (b"patientid 1", False),
+        (b"1 mrn", False),
+    ],
+)
+def test_near(text, near):
+    """A keyword in any case, alone, at most so many bytes before the value."""
+    assert near == Near((b"mrn", b"patient id"), 20).holds(text, text.index(b"1"))

@@ -61,7 +61,7 @@ def naive_action(policy: Policy, signature: str) -> RuleRow | None:
     for number, rule in enumerate(policy.rules):
         for glob in rule.signatures:
             if fnmatchcase(signature, glob):
-                return RuleRow(rule.action, number, rule.threshold)
+                return RuleRow(rule.action, number, rule.threshold, window_s=rule.window_s)
     return None
 
 

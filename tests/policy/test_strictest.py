@@ -20,7 +20,8 @@ from dlp.config import (
 from dlp.errors import ConfigError
 from dlp.model import Action, DestinationAction, Mode, Subject
 from dlp.policy import STRICTEST, PolicyFlag, PolicySet, RuleRow, decide
-from dlp.policy.rows import DestinationRow
+from dlp.policy.rows import FOREVER, DestinationRow
+from dlp.policy.strictest import strictest_rules
 
 IDS = ("a", "b", "c")
 SUBJECTS = tuple(map(Subject, IDS))
@@ -57,6 +58,7 @@ policies = st.lists(
                 signatures=st.lists(st.sampled_from(["*", *IDS]), min_size=1).map(tuple),
                 action=st.sampled_from(Action),
                 threshold=st.integers(1, 4),
+                window_s=st.sampled_from([0, 0, 60, 300]),
             ),
             max_size=3,
         ).map(tuple),
@@ -104,7 +106,9 @@ def test_rows_and_flags(config_of, listed):
         if rows:
             action = max(row.action for row in rows)
             lowest = min(row.threshold for row in rows if row.action == action)
-            expected = RuleRow(action, 0, lowest)
+            windows = {row.window_s for row in rows if row.action == action}
+            window = FOREVER if 0 in windows and len(windows) > 1 else max(windows)
+            expected = RuleRow(action, 0, lowest, window_s=window if lowest > 1 else 0)
         assert expected == strictest.rules.get(index)
     assert max(policy.uninspectable for policy in own) == strictest.uninspectable
     for flag in set(PolicyFlag) - {PolicyFlag.MONITOR, PolicyFlag.OPEN_END_WAIT}:
@@ -191,3 +195,26 @@ def test_too_many_destinations(config_of):
     assert 22 == len(
         PolicySet(config_of(*listed[:2]), SUBJECTS).kernel_policies(0).policies[0].destinations
     )
+
+
+def test_windows():
+    """The longest window of the lowest count; flow and window together make one without end."""
+    flow = RuleRow(Action.DROP, 1, 3)
+    short, long = RuleRow(Action.DROP, 2, 3, window_s=60), RuleRow(Action.DROP, 3, 5, window_s=600)
+
+    assert {0: RuleRow(Action.DROP, 0, 3, window_s=600)} == strictest_rules([{0: short}, {0: long}])
+    assert {0: RuleRow(Action.DROP, 0, 3, window_s=FOREVER)} == strictest_rules(
+        [{0: flow}, {0: long}]
+    )
+    assert {0: RuleRow(Action.DROP, 0, 3)} == strictest_rules([{0: flow}, {0: flow}])
+    assert {0: RuleRow(Action.DROP, 0, 1)} == strictest_rules(
+        [{0: RuleRow(Action.DROP, 0, 1)}, {0: long}]
+    )
+
+
+def test_shadow_rows_are_left_out():
+    """What is only counted makes nothing stricter."""
+    live, shadow = RuleRow(Action.ALERT, 0, 2), RuleRow(Action.DROP, 0, 1, shadow=True)
+
+    assert {0: live} == strictest_rules([{0: live}, {0: shadow, 1: shadow}])
+    assert Action.ALERT == decide([(live, 2), (shadow, 2)])

@@ -1,9 +1,9 @@
-"""Makes dlp/signatures/frequency.py's table anew: counts of folded byte pairs.
+"""Makes the tables of dlp/signatures/frequency.py and corpora.py anew: counts of folded byte pairs.
 
     python -m tests.signatures.count_bigrams DIRECTORY...
 
 Reads documents, source text and JSON below the directories, adds random bytes, and
-prints the table; only counts come out of it. Each kind weighs as KINDS says, whatever
+prints the tables; only counts come out of it. Each kind weighs as KINDS says, whatever
 the amount found.
 """
 
@@ -54,17 +54,24 @@ def squeeze(byte: int) -> int:
 
 
 def main(roots: list[Path]) -> None:
-    """Print the table: -8 log2 of each pair's share in a byte, deflated, base 85."""
-    share = [NOISE / 16384] * 16384
-    for weight, patterns in KINDS.values():
-        counts = count(roots, patterns)
-        total = counts.total()
-        for pair, number in counts.items():
-            share[pair] += weight * number / total
-    table = bytes(min(round(-8 * math.log2(value)), 255) for value in share)
-    text = base64.b85encode(zlib.compress(table, 9)).decode()
-    for start in range(0, len(text), 92):
-        print(f'    b"{text[start : start + 92]}"')  # noqa: T201 - its purpose
+    """Print the tables: -8 log2 of each pair's share in a byte, deflated, base 85.
+
+    Of the mixture for frequency.py, of text and JSON alone for corpora.py.
+    """
+    kinds = {name: count(roots, patterns) for name, (_, patterns) in KINDS.items()}
+    mixture = {name: weight for name, (weight, _) in KINDS.items()}
+    alone = {name: {name: 1 - NOISE} for name in ("text", "json")}
+    for table, weights in {"mixture": mixture, **alone}.items():
+        share = [NOISE / 16384] * 16384
+        for name, weight in weights.items():
+            total = kinds[name].total()
+            for pair, number in kinds[name].items():
+                share[pair] += weight * number / total
+        packed = bytes(min(round(-8 * math.log2(value)), 255) for value in share)
+        text = base64.b85encode(zlib.compress(packed, 9)).decode()
+        print(table)  # noqa: T201 - its purpose
+        for start in range(0, len(text), 92):
+            print(f'    b"{text[start : start + 92]}"')  # noqa: T201 - its purpose
 
 
 if __name__ == "__main__":

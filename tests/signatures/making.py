@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from dlp.errors import Place
 from dlp.signatures.pack import Pack, Signature
+from dlp.signatures.proximity import Proximity
 
 FILE = Path("made.yaml")
 
@@ -17,6 +19,7 @@ def signature(
     validator: str = "",
     must_match: tuple[bytes, ...] = (),
     must_not_match: tuple[bytes, ...] = (),
+    proximity: Proximity | None = None,
 ) -> Signature:
     """A signature with this expression."""
     return Signature(
@@ -33,6 +36,7 @@ def signature(
         controls=(),
         must_match=must_match,
         must_not_match=must_not_match,
+        proximity=proximity,
         place=Place(FILE, 7, "signatures[0]"),
         lines=(("regex", 9), ("must_match[0]", 11), ("must_not_match[0]", 13)),
     )
@@ -46,3 +50,8 @@ def pack(*signatures: Signature) -> Pack:
 def regex_pack(regex: str, validator: str = "") -> Pack:
     """A pack of one signature with this expression."""
     return pack(signature(regex, validator=validator))
+
+
+def begun(regex: str) -> str:
+    """The expression without a long optional part in front, which a match does without."""
+    return re.sub(r"^((?:\(\?i\))?)\[[^]]*\]\{0,\d\d+\}\??", r"\1", regex)

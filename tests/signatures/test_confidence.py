@@ -55,6 +55,8 @@ def test_checksums_lower_it(name):
     [
         (r"\bghp_[A-Za-z0-9]{36}", "high", "distinctive prefix of 4 bytes"),
         (r"\bAKIA[A-Z0-9]{16}", "high", "chance of"),
+        (r"\": ?\"SG\.[a-z0-9_]{22}", "high", "distinctive prefix of 4 bytes"),
+        (r"[a-z0-9]{4}SG\.[a-z0-9_]{22}", "medium", "chance of"),
         (r"[\w.-]{0,50}?gld_[a-z]{9}", "high", "distinctive prefix"),
         (r"(?i)tax[ :]{0,3}[0-9]{9}", "medium", "chance"),
         (r"[0-9]{3}[ ](?:tel)[ ][0-9]{9}", "medium", "chance"),

@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures.explain import explain
+from dlp.signatures.compiler import compile_packs
+from dlp.signatures.explain import Rows, explain
+from dlp.signatures.pack import Proximity
+from tests.signatures.making import pack, signature
 
 
 def test_digit_lane(image, packs):
@@ -12,7 +17,7 @@ def test_digit_lane(image, packs):
 
     assert shape.lane
     assert '"3" [47] [0-9]{2}' in shape.steps
-    assert shape.before == "[^0-9] or none"
+    assert shape.before == "[^.0-9] or none"
     assert "computed in the kernel as LUHN" in str(found)
 
 
@@ -44,3 +49,36 @@ def test_unknown(image, packs):
     """An id that is not there is an error."""
     with pytest.raises(PackError, match="no signature"):
         explain(image, "pci.card.none", packs)
+
+
+def test_corpora():
+    """What an anchor costs is told of text and of JSON: quotes cost more in JSON."""
+    made = [pack(signature('"id": "[0-9a-f]{9}"'))]
+    found = explain(compile_packs(made), "made.one.signature", made)
+
+    assert found.json > 2 * found.text > 0
+    assert f"{found.text:.2f} in text, {found.json:.2f} in JSON" in str(found)
+    assert found.text == pytest.approx(sum(one.text for one in found.shapes[0].anchors))
+
+
+def test_tables(image, packs):
+    """Rows of the kernel's tables are told, in bytes where their sizes are known."""
+    name = "secrets.github.personal-token"
+    found = explain(image, name, packs, rows=Rows(signature=1000, shape=100, gram=10))
+
+    assert 1000 + 100 * len(found.shapes) + 10 * found.grams == found.table_bytes
+    assert f"{found.grams} q-grams, 1 shapes, {found.table_bytes / 1024:.1f} KB" in str(found)
+    assert explain(image, name, packs).table_bytes is None
+
+
+def test_confidence_and_proximity():
+    """The explanation tells how sure a match is, and what must stand near."""
+    near = Proximity((b"ssn", b"social security"), 40, "before")
+    made = [pack(replace(signature("(?<![0-9])[0-9]{9}(?![0-9])"), proximity=near))]
+    text = str(explain(compile_packs(made), "made.one.signature", made))
+
+    assert "confidence medium: a random candidate of its shape" in text
+    assert (
+        "proximity  one of ssn, social security within 40 bytes before it, decided in the kernel"
+        in text
+    )

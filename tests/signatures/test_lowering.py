@@ -72,10 +72,65 @@ def test_ambiguous_ends():
 
 def test_variable_beginning():
     """Behind a beginning that cannot be lowered the rest still is a prefilter."""
-    found = lowered("[a-z]{0,90}token_[0-9]{4}")
+    found = lowered("[a-z]{0,90}token_[0-9]{4}", checked=True)
 
     assert "variable length" in found.why
     assert [10] == [sum(run.max for run in form.runs) for form in found.forms]
+
+
+def test_long_beginning():
+    """A long first run without a boundary counts with its least length; a short one with each."""
+    assert lowered("token_[0-9]{4}") == lowered(r"[\w.-]{0,50}?token_[0-9]{4}")
+    assert lowered("[a-z]{2}token_[0-9]{4}") == lowered("[a-z]{2,50}token_[0-9]{4}")
+    (form,) = lowered("-{0,2}token_[0-9]{4}").forms
+    assert Run(of(b"-"), 0, 2) == form.runs[0]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        r"token[ \t\w.-]{0,20}[\s'\"]{0,3}[=:][a-f]{9}",
+        "token[ab]{0,9}[a-c]{0,9}[b-d]{0,9}-",
+        "token[ab]{2,90}[a-c]{0,9}(?![a-c])",
+    ],
+)
+def test_optional_runs_between(source):
+    """A run may take what optional runs behind it could have had, not what must follow."""
+    found = lowered(source)
+
+    assert "" == found.why
+    assert 1 == len(found.forms)
+
+
+def test_required_runs_stay_apart():
+    """Where what must follow overlaps, the run is written out: possessive, it would take it."""
+    assert 5 == len(lowered("token[ab]{0,4}[bc]-").forms)
+    assert 5 == len(lowered("token[ab]{0,4}[ac]?b-").forms)
+
+
+def test_ends():
+    """A last byte of a set, and the end of the data, are one boundary."""
+    (form,) = lowered(r"token[0-9]{4}(?:[;,]|\s|$)").forms
+    assert of(b";, \t\n\r\f\v\0") == form.right
+    assert form.runs[-1] == Run(DIGITS, 4, 4)
+
+    (form,) = lowered(r"token[0-9]{4}(?:[^0-9]|\Z)").forms
+    assert ALL ^ DIGITS == form.right
+
+    # What is no end belongs to the value.
+    assert {4} == {len(form.runs) for form in lowered("ab-1|ab-[7-9]").forms}
+    # Without an end, a NUL behind must be there.
+    (form,) = lowered(r"token[0-9]{4}[^0-9]").forms
+    assert ALL == form.right
+
+
+def test_lists_of_literals():
+    """A list of fixed texts is exact however long it is; one of variable length is not."""
+    words = [f"word-{number:04}" for number in range(1000)]
+
+    assert 1000 == len(lowered("|".join(words)).forms)
+    assert "" == lowered(rf"\b(?i:{'|'.join(words)})\b").why
+    assert "forms" in lowered(rf"(?:{'|'.join(words)})[ab]{{1,2}};").why
 
 
 @pytest.mark.parametrize(

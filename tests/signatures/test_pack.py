@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from dlp.errors import PackError
+from dlp.signatures import byteset
+from dlp.signatures.branches import Run, branches
 from dlp.signatures.pack import Proximity, builtin_names, load_pack, load_packs
+from dlp.signatures.regex import parse
+
+TEXTUAL = ("secrets", "crypto", "source-code", "confidential", "exfil")
+# Members of a class that masked text may show: a digit, or one of few letters.
+SHOWN = 10
 
 GOOD = """\
 pack: mine
@@ -99,7 +106,7 @@ def test_names_and_paths(tmp_path):
     packs = load_packs(["pci", "./mine.yaml"], tmp_path)
 
     assert ["pci", "mine"] == [pack.name for pack in packs]
-    assert {"pci", "pii", "secrets"} <= set(builtin_names())
+    assert {"pci", "pii-us", "secrets"} <= set(builtin_names())
     with pytest.raises(PackError, match="no signature pack 'nope'"):
         load_packs(["nope"], tmp_path)
     with pytest.raises(PackError, match="no signature pack"):
@@ -138,8 +145,50 @@ def test_proximity(tmp_path):
 
 
 def test_builtin_packs(packs):
-    """The built-in packs hold 35 signatures or more, each with a name, controls and samples."""
+    """Each built-in signature has name, description, controls and samples; how many there are."""
+    counts = {pack.name: len(pack.signatures) for pack in packs}
     signatures = [one for pack in packs for one in pack.signatures]
 
-    assert len(signatures) >= 35
     assert all(one.controls and one.name and one.description for one in signatures)
+    assert counts["secrets"] >= 220
+    assert sum(counts[name] for name in TEXTUAL) >= 280
+
+
+@pytest.mark.parametrize("name", TEXTUAL)
+def test_samples_of_builtin_packs(packs, name):
+    """Three or more samples of either kind, none of them twice."""
+    (pack,) = [each for each in packs if each.name == name]
+
+    for one in pack.signatures:
+        for samples in (one.must_match, one.must_not_match):
+            assert len(set(samples)) == len(samples) >= 3, one.id
+
+
+@pytest.mark.parametrize("name", TEXTUAL)
+def test_nothing_is_shape_only(packs, name):
+    """Every alternative of every expression has four fixed bytes, or three other than digits."""
+    (pack,) = [each for each in packs if each.name == name]
+
+    for one in pack.signatures:
+        for alternative in branches(parse(one.regex)):
+            runs = [part for part in alternative.elements if isinstance(part, Run)]
+            fixed = [run for run in runs if byteset.single(run.mask)]
+            letters = [run for run in fixed if not run.mask & byteset.DIGITS]
+            enough = sum(run.min for run in fixed) >= 4 or sum(run.min for run in letters) >= 3
+            assert enough or one.validator, one.id
+
+
+@pytest.mark.parametrize("name", TEXTUAL)
+def test_masks_show_no_more_than_the_prefix(packs, name):
+    """What masked text shows at the head is the same in all matches, or nothing; no tail."""
+    (pack,) = [each for each in packs if each.name == name]
+
+    for one in pack.signatures:
+        assert 0 == one.mask_tail, one.id
+        for alternative in branches(parse(one.regex)):
+            shown = one.mask_head
+            for part in (part for part in alternative.elements if isinstance(part, Run)):
+                if shown <= 0:
+                    break
+                assert part.mask.bit_count() <= SHOWN, one.id
+                shown -= part.min

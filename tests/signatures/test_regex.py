@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlp.errors import PackError
-from dlp.signatures import byteset
+from dlp.signatures import byteset, regex
 from dlp.signatures.regex import UNBOUNDED, Boundary, Class, Concat, Look, Repeat, parse
 
 
@@ -40,8 +40,7 @@ def test_alternation_of_bytes():
 @pytest.mark.parametrize(
     ("source", "construct"),
     [
-        ("^a", "an anchor of line or text"),
-        (r"a\Z", "an anchor of line or text"),
+        ("(?m:^a)(?<!b)|(?s-i:a$)(?<=ab)", "look-around of more than one byte"),
         (r"(a)\1", "a back-reference"),
         ("(a)?(?(1)b|c)", "a conditional group"),
         ("(?>ab)c", "an atomic group"),
@@ -57,3 +56,40 @@ def test_refused(source, construct):
     """What is not supported is refused by name."""
     with pytest.raises(PackError, match=construct):
         parse(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a$", r"a(?![^\x00])"),
+        (r"a\z|b\Z", r"a(?![^\x00])|b(?![^\x00])"),
+        (r"^a|\Ab", r"(?<![^\x00])a|(?<![^\x00])b"),
+        (r"[$^]\$\^[^$\]$][]$]", None),
+        (r"(?im)^a\A$\Z", r"(?im)(?<![^\x00\n])a(?<![^\x00])(?![^\x00\n])(?![^\x00])"),
+    ],
+)
+def test_anchors(source, expected):
+    """Ends and beginnings become look-arounds; escaped or in a class they are what they are."""
+    assert (source if expected is None else expected) == regex.ended(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "expected"),
+    [
+        ("ab$", b"ab", True),
+        ("ab$", b"ab\0", True),
+        ("ab$", b"ab\n", False),
+        ("(?m)ab$", b"ab\n", True),
+        (r"ab(?:;|\\[nr]|$)", b"ab\\r", True),
+        ("^ab", b"xab", False),
+        (r"(?:\A|x)ab", b"xab", True),
+    ],
+)
+def test_anchors_in_text(source, data, expected):
+    """The end of the data and a NUL are ends; a line's end is one only where lines count."""
+    assert expected is (regex.compiled(source).search(data) is not None)
+
+
+def test_single_bytes_are_one_class():
+    """Alternatives of one byte are one class beside the longer ones."""
+    assert regex.parse("(?:=>|[=,]|:|ab)") == regex.parse("(?:=>|[=,:]|ab)")

@@ -4,15 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stdnum import luhn as std_luhn
+from stdnum import verhoeff as std_verhoeff
 from stdnum.de import idnr
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 from stdnum.gb import nhs
 from stdnum.iso7064 import mod_11_10, mod_97_10
+from stdnum.pl import pesel
 from stdnum.us import ssn
 
 from dlp.signatures.image import Check
-from dlp.signatures.validators import VALIDATORS, kernel_check
+from dlp.signatures.validators import SUMS, VALIDATORS, kernel_check
 
 
 def numbers(length: int) -> st.SearchStrategy[str]:
@@ -77,6 +79,22 @@ def test_iban(account):
     assert not VALIDATORS["iban"](f"DE{wrong}{account}".encode())
 
 
+@given(numbers(11))
+def test_pl_pesel(text):
+    """The check digit of a PESEL agrees with python-stdnum."""
+    assert pesel.calc_check_digit(text[:-1]) == text[-1] or not VALIDATORS["pl_pesel"](
+        text.encode()
+    )
+    assert VALIDATORS["pl_pesel"]((text[:-1] + pesel.calc_check_digit(text[:-1])).encode())
+
+
+@given(st.integers(1, 24).flatmap(numbers))
+def test_verhoeff(text):
+    """Verhoeff's check agrees with python-stdnum."""
+    assert std_verhoeff.is_valid(text) == VALIDATORS["verhoeff"](text.encode())
+    assert VALIDATORS["verhoeff"]((text + std_verhoeff.calc_check_digit(text)).encode())
+
+
 @pytest.mark.parametrize("name", sorted(VALIDATORS))
 def test_separators_and_lengths(name):
     """No validator trips over empty, short, long or odd values."""
@@ -87,8 +105,13 @@ def test_separators_and_lengths(name):
 
 
 def test_every_check_has_its_validator():
-    """Each checksum of the kernel has the validator of its name, and no other is mapped."""
-    assert {check.name.lower() for check in Check} - {"none"} == set(VALIDATORS)
-    assert all(kernel_check(name).name == name.upper() for name in VALIDATORS)
+    """Each checksum of the kernel has the validator of its name, or of the sums it computes."""
+    own = {check.name.lower() for check in Check} - {"none", "weighted"}
+
+    assert own | set(SUMS) <= set(VALIDATORS)
+    assert not own & set(SUMS)
+    assert all(kernel_check(name).name == name.upper() for name in own)
+    assert {Check.WEIGHTED} == {kernel_check(name) for name in SUMS}
+    assert kernel_check("weighted") is Check.NONE
     assert kernel_check("unknown") is Check.NONE
     assert kernel_check("none") is Check.NONE

@@ -238,7 +238,8 @@ async def test_verdicts_of_the_version_before(tmp_path):
         await opened.append([make_verdict()])
         before = await opened.since(0)
     with sqlite3.connect(path) as old:  # back to the version before, with its row
-        old.execute("DROP TABLE incident")
+        for table in ("incident", "signature_release", "release_step"):
+            old.execute(f"DROP TABLE {table}")
         old.execute("PRAGMA user_version = 1")
     old.close()
     async with await VerdictStore.open(path) as opened:

@@ -108,6 +108,11 @@ def test_too_many(store, monkeypatch):
         (Role.VIEWER, Role.OPERATOR, False),
         (Role.OPERATOR, Role.VIEWER, True),
         (Role.OPERATOR, Role.OPERATOR, True),
+        (Role.OPERATOR, Role.ADMIN, False),
+        (Role.VIEWER, Role.ADMIN, False),
+        (Role.ADMIN, Role.VIEWER, True),
+        (Role.ADMIN, Role.OPERATOR, True),
+        (Role.ADMIN, Role.ADMIN, True),
     ],
 )
 def test_roles(has, needed, covered):

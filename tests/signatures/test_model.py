@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
+from dlp.signatures import model
 from dlp.signatures.compiler import compile_packs
-from dlp.signatures.image import KernelImage
+from dlp.signatures.finding import finds
+from dlp.signatures.image import ImageSignature, KernelImage
 from dlp.signatures.pack import Pack, Signature
-from dlp.signatures.samples import finds
-from tests.signatures import shape_model
-from tests.signatures.making import regex_pack
+from dlp.signatures.proximity import Proximity
+from tests.signatures import making
+from tests.signatures.making import begun, regex_pack
 
 _BYTES = [bytes([byte]) for byte in b' -07A a_.="/19\0\xff']
 _SLOW = settings(
@@ -27,23 +29,32 @@ def disagreements(
     image: KernelImage, signatures: list[Signature], data: bytes, phase: int
 ) -> list[str]:
     """Ids for which image and `re` differ; a prefilter may find more, and starts inside."""
-    found = shape_model.found(image, data, phase)
-    differing = []
-    for source, compiled in zip(signatures, image.signatures, strict=True):
-        hits = found.get(source.id, set())
-        matches = list(finds(source.regex, source.validator, data))
-        if compiled.decided is DecidedBy.KERNEL:
-            agrees = hits == {start for start, _ in matches}
-        else:
-            agrees = all(any(start <= hit < end for hit in hits) for start, end in matches)
-        if not agrees:
-            differing.append(source.id)
-    return differing
+    found = model.found(image, data, phase)
+    return [
+        source.id
+        for source, compiled in zip(signatures, image.signatures, strict=True)
+        if not agrees(source, compiled, data, found.get(source.id, set()))
+    ]
+
+
+def agrees(source: Signature, compiled: ImageSignature, data: bytes, hits: set[int]) -> bool:
+    """Whether the hits of one signature are what `re` finds."""
+    expression = begun(source.regex) if compiled.decided is DecidedBy.KERNEL else source.regex
+    matches = list(finds(expression, source.validator, data))
+    if compiled.decided is DecidedBy.KERNEL:
+        return hits == {start for start, _ in matches}
+    return all(any(start <= hit < end for hit in hits) for start, end in matches)
 
 
 def every(packs: tuple[Pack, ...]) -> list[Signature]:
     """All signatures of the packs, in order."""
     return [signature for pack in packs for signature in pack.signatures]
+
+
+@pytest.fixture(scope="module")
+def at_stride_2(packs: tuple[Pack, ...]) -> KernelImage:
+    """The built-in packs at the smallest stride."""
+    return compile_packs(packs, stride=2)
 
 
 @st.composite
@@ -76,12 +87,22 @@ def texts(signatures: list[Signature]) -> st.SearchStrategy[bytes]:
 
 
 def test_samples_at_every_phase(packs, image):
-    """Each sample is judged as `re` judges it, wherever it lies against samples and words."""
-    signatures = every(packs)
-    for signature in signatures:
-        for sample in (*signature.must_match, *signature.must_not_match):
-            for phase in (*range(8), 45, 47):
-                assert [] == disagreements(image, signatures, sample, phase)
+    """Each sample is judged as `re` judges it, wherever it lies against samples and words.
+
+    By its own signature and by each that finds something; that no other misses something is
+    looked at on mutated samples.
+    """
+    sources = {signature.id: signature for signature in every(packs)}
+    compiled = {signature.id: signature for signature in image.signatures}
+    for own in sources.values():
+        in_lane = any(image.shapes[index].lane for index in compiled[own.id].shapes)
+        phases = (*range(8), 45, 47) if in_lane else range(image.stride)
+        for sample in (*own.must_match, *own.must_not_match):
+            for phase in phases:
+                found = model.found(image, sample, phase)
+                for id_ in {own.id, *found}:
+                    hits = found.get(id_, set())
+                    assert agrees(sources[id_], compiled[id_], sample, hits), id_
 
 
 @_SLOW
@@ -96,25 +117,25 @@ def test_builtin_packs_on_mutated_samples(packs, image, data, phase):
 
 @_SLOW
 @given(data=st.data(), phase=st.integers(0, 47))
-def test_builtin_packs_at_stride_2(packs, data, phase):
+def test_builtin_packs_at_stride_2(packs, at_stride_2, data, phase):
     """A smaller stride finds the same."""
     signatures = every(packs)
     text = data.draw(texts(signatures))
 
-    assert [] == disagreements(_at_stride_2(packs), signatures, text, phase)
-
-
-_images: dict[int, KernelImage] = {}
-
-
-def _at_stride_2(packs: tuple[Pack, ...]) -> KernelImage:
-    return _images.setdefault(id(packs), compile_packs(packs, stride=2))
+    assert [] == disagreements(at_stride_2, signatures, text, phase)
 
 
 _CLASSES = ["[ab]", "a", "b", "c", "[a-c]", "[0-9]", "1", "-", "[ab-]", "[^a]", "_"]
 _COUNTS = ["", "", "?", "{2}", "{1,3}", "{0,2}", "{2,4}?"]
 _ASSERTIONS = [r"\b", r"\B", "(?!a)", "(?<![b-])", "(?=[ab])", "(?<=[^a])", "(?i:a)"]
-_ENDS = ["", r"\b", "(?![a-c])", "(?![^a])", "(?=[-a])", "[0-9]{2,}", "[a-c]*-", ".{200}"]
+_ENDS = [
+    *("", r"\b", "(?![a-c])", "(?![^a])", "(?=[-a])", "[0-9]{2,}", "[a-c]*-", ".{200}"),
+    *("(?:[-_]|$)", r"(?:[ab ]|-[12]|\Z)", "(?:[^a-c]|$)", "$", r"(?:[^a]|\z)", "(?:-|$|[0-9])"),
+]
+_CHAINS = [
+    *("[ab1]{0,4}[b-]{0,2}", "[ab]{1,9}[a-c]?[1-]*_", "[0-9]{0,9}[1-]{0,3}[1_]{0,2}(?:a|b|ab|bb)"),
+    *("(?:a|-|1|:{1,3}=|aa|-1)[a1]{0,5}", "[ab]{0,20}[b-]{0,3}(?:-|_|c|_-)[-b]{0,5}[ac]{2}"),
+]
 
 _parts = st.recursive(
     st.one_of(
@@ -130,8 +151,8 @@ _parts = st.recursive(
 )
 _literal = st.builds(
     "{}xyzwvutq{}{}".format,
-    st.sampled_from(["", r"\b", "(?<![a-c])", "[ab]{1,2}", "-?", "[0-9]{0,40}"]),
-    st.lists(_parts, max_size=3).map("".join),
+    st.sampled_from(["", r"\b", "(?<![a-c])", "[ab]{1,2}", "-?", "[0-9]{0,40}", "^", "(?:^|-)"]),
+    st.one_of(st.lists(_parts, max_size=3).map("".join), st.sampled_from(_CHAINS)),
     st.sampled_from(_ENDS),
 )
 _digits = st.builds(
@@ -193,5 +214,51 @@ def test_the_model_sees_a_broken_lane(packs, image, name):
     table = getattr(image.lane, name)
     broken = replace(image, lane=replace(image.lane, **{name: (0,) * len(table)}))
 
-    assert {0} == shape_model.found(image, sample)["pci.card.visa"]
-    assert {} == shape_model.found(broken, sample)
+    assert {0} == model.found(image, sample)["pci.card.visa"]
+    assert {} == model.found(broken, sample)
+
+
+@pytest.mark.parametrize("text", [b"number 4111 1111 1111 1111.", b"4111111111111111"])
+def test_stream_at_every_cut(image, text):
+    """A card is found in its stream wherever that is cut, down to single bytes."""
+    number = next(i for i, one in enumerate(image.signatures) if one.id == "pci.card.visa")
+    runner = model.Model(image, only=[number])
+    start = text.index(b"4")
+    cuts = [[text[:at], text[at:]] for at in range(len(text) + 1)]
+
+    for segments in (*cuts, [text[at : at + 1] for at in range(len(text))]):
+        assert start in {hit.start for hit in runner.stream(segments)}, segments
+
+
+def test_open_end_is_decided_by_the_next_byte(image):
+    """A digit behind what looks like a card, in the next segment, says that there is none."""
+    runner = model.Model(image)
+
+    assert [] == list(runner.stream([b"no 4111111111111111", b"5"]))
+    assert [True] == [hit.open for hit in runner.stream([b"is 4111111111111111", b"."])]
+
+
+def test_counts(image):
+    """What a scan cost is counted by signature: candidates, and what became of them."""
+    counts = model.Counts()
+    hits = list(model.Model(image, counts=counts).stream([b"a 4111 1111 1111 1111, a 4111 1111 "]))
+    visa = image.shapes[hits[0].shape].signature
+
+    assert 1 == counts.confirmed[visa]
+    assert counts.candidates[visa] >= 1
+    assert counts.groups >= 4
+    assert 35 == counts.bytes
+
+
+def test_keyword_that_the_kernel_asks_for():
+    """A value counts where a keyword stands before it, wherever the stream is cut."""
+    near = Proximity((b"acme",), 10, "before")
+    made = making.pack(replace(making.signature("acmekey[0-9]{8}(?![0-9])"), proximity=near))
+    image = compile_packs([made])
+    runner = model.Model(image)
+    with_word, without = b"the acme: acmekey12345678.", b"the corp: acmekey12345678."
+
+    assert near == image.signatures[0].near
+    for place in range(1, len(with_word)):
+        assert list(runner.stream([with_word[:place], with_word[place:]])), place
+        assert not list(runner.stream([without[:place], without[place:]])), place

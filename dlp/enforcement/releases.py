@@ -1,0 +1,480 @@
+"""The releases of a running gateway: from the upload to the set that acts, and back.
+
+    upload ─► verify ─► compile (a process) ─► compiled
+    shadow, canary: live set and candidate as one image ─► switch
+    activate, rollback: one set ─► switch
+
+One change at a time; each step is written down before the next begins. What is to run is
+read from its archive and verified anew each time; the database alone makes nothing live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from dlp.config import Config
+from dlp.enforcement.candidates import CandidateWatch, Sample
+from dlp.enforcement.compiling import compiled
+from dlp.enforcement.in_force import InForce
+from dlp.enforcement.loaded import Beside, Loaded, Sets, file_sets
+from dlp.enforcement.restored import Restored, read, read_trust
+from dlp.enforcement.running import Compile, Runner, Switch
+from dlp.enforcement.succession import Succession, beside, live, step, taken_back
+from dlp.enforcement.vault import Vault
+from dlp.errors import ConflictError, DlpError, ReleaseError, UsageError
+from dlp.model import Incident, IncidentKind
+from dlp.releases.canary import Canary
+from dlp.releases.content import check_fit, packs_of
+from dlp.releases.diff import NO_HITS, Diff, Hits, compare
+from dlp.releases.life import BESIDE, State, check_step
+from dlp.releases.override import check_name
+from dlp.releases.verify import Verified, verify
+from dlp.service import Override, Release, ReleasePack, ReleaseStep
+from dlp.signatures.pack import Pack
+from dlp.store.releases import ReleaseStore
+
+GATEWAY: Final = "gateway"
+
+
+class Releases:
+    """Implements service.Releases.
+
+    Args:
+        loaded: what runs at present.
+        switch: makes something else run; raises DlpError where that fails, and then the
+            caller brings back what ran.
+        counted: hits of both sets since a candidate runs beside, and since when.
+        tell: takes incidents.
+    """
+
+    def __init__(
+        self,
+        store: ReleaseStore,
+        vault: Vault,
+        restored: Restored,
+        *,
+        loaded: Callable[[], Loaded],
+        switch: Switch,
+        counted: Callable[[], tuple[Hits, float | None]] = lambda: (NO_HITS, None),
+        compile_: Compile = compiled,
+        cache: Path | None = None,
+        tell: Callable[[Incident], None] = lambda _: None,
+        log: Any,
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._runner = Runner(
+            loaded, switch, vault, compile_=compile_, switched=self._switched, cache=cache
+        )
+        self._counted = counted
+        self._tell = tell
+        self._log = log
+        self._lock = asyncio.Lock()
+        self._compiled: dict[int, Loaded] = {}
+        self._in_force = InForce(restored)
+        self._watch = CandidateWatch()
+
+    # -- asked -------------------------------------------------------------------
+
+    @property
+    def max_size(self) -> int:
+        """Most bytes of an archive."""
+        return self._config.releases.max_size
+
+    async def all(self) -> list[Release]:
+        """Newest version first."""
+        return await self._store.all()
+
+    async def get(self, version: int) -> Release:
+        """With its steps. Raises UsageError."""
+        return replace(await self._need(version), steps=tuple(await self._store.steps(version)))
+
+    async def diff(self, version: int) -> Diff:
+        """What it would do otherwise than the live set."""
+        release = await self._need(version)
+        sets = self._runner.sets
+        if release.state is State.REJECTED:
+            raise ConflictError(f"release {version} was rejected", state=release.state.value)
+        candidate = await self._packs_of(version, keep=True)
+        hits, since = NO_HITS, None
+        if sets.beside is not None and sets.beside.version == version:
+            hits, since = self._counted()
+        return await asyncio.to_thread(
+            compare,
+            sets.packs,
+            candidate,
+            version=version,
+            against=sets.release,
+            hits=hits,
+            since=since,
+        )
+
+    def problems(self, now: float) -> list[str]:
+        """What is wrong with what runs: sentences for the health."""
+        return self._in_force.problems(now, self._runner.sets.overrides)
+
+    # -- changed by clients ------------------------------------------------------
+
+    async def upload(self, chunks: AsyncIterable[bytes], *, by: str) -> Release:
+        """Take an archive, verify and compile it."""
+        trust = await asyncio.to_thread(read_trust, self._config)
+        raw = await self._vault.receive(chunks, self.max_size)
+        digest = hashlib.sha256(raw).hexdigest()
+        async with self._change():
+            for known in await self._store.all():
+                if known.sha256 == digest and known.state is not State.REJECTED:
+                    return await self.get(known.version)
+            verified = await self._verified(raw, trust, by)
+            release = await self._arrived(verified, raw, by)
+            await asyncio.to_thread(self._vault.keep_root, trust, verified.root)
+            return await self._compile(release, verified, by)
+
+    async def shadow(self, version: int, *, by: str) -> Release:
+        """Run it beside the live set, only counted."""
+        async with self._change(version):
+            release = await self._need(version)
+            if release.state is not State.SHADOW:
+                check_step(version, release.state, State.SHADOW)
+                await self._run_beside(release, None, by)
+            return await self.get(version)
+
+    async def activate(self, version: int, *, canary: Canary | None, by: str) -> Release:
+        """Make it act, for chosen workloads or for all."""
+        async with self._change(version):
+            release = await self._need(version)
+            if canary is not None:
+                if (release.state, release.canary) != (State.CANARY, canary):
+                    check_step(version, release.state, State.CANARY)
+                    await self._run_beside(release, canary, by)
+            elif release.state is not State.LIVE or self._runner.sets.overrides:
+                if release.state is not State.LIVE:
+                    self._no_return(release)
+                    check_step(version, release.state, State.LIVE)
+                await self._run_live(release, by)
+            return await self.get(version)
+
+    async def rollback(self, version: int, *, reason: str, by: str) -> Release:
+        """Take it out of force; one that is out of force by a rollback stays so."""
+        async with self._change(version):
+            release = await self._need(version)
+            if release.state in BESIDE:
+                await self._end_beside(release, State.COMPILED, reason, by)
+            elif release.state is State.LIVE:
+                await self._run_before(release, State.SUPERSEDED, reason or "rolled back", by)
+            elif not (release.state is State.SUPERSEDED and release.reason):
+                raise ConflictError(
+                    f"release {version} is {release.state.value}, not in force",
+                    state=release.state.value,
+                    remedy="`dlp release list` shows which one is live",
+                )
+            return await self.get(version)
+
+    async def put_pack(self, name: str, text: bytes, *, by: str) -> Override:
+        """Development mode: make a pack live in place of the one of that name."""
+        return await self._override(name, text, by)
+
+    async def put_signature(self, id_: str, text: bytes, *, by: str) -> Override:
+        """Development mode: make a signature live in place of the one of that id."""
+        return await self._override(id_, text, by)
+
+    # -- changed by the gateway --------------------------------------------------
+
+    async def reload(self, config: Config) -> Loaded:
+        """Run what runs under another configuration. Waits for a change that is under way."""
+        async with self._lock:
+            sets = await self._runner.overridden(config, await self._without_overrides(config))
+            loaded = await self._runner.make(config, sets)
+            await self._runner.run(loaded)
+            self._compiled.clear()
+            return loaded
+
+    async def observe(self, sample: Sample) -> None:
+        """Take the kernel's totals; roll back what exceeds `max_candidates_per_mb`."""
+        self._watch.sample(sample)
+        excess = self._watch.excess()
+        if excess is None or self._lock.locked():
+            return
+        async with self._change():
+            sets = self._runner.sets
+            version = sets.beside.version if sets.beside else sets.release
+            release = await self._store.get(version)
+            if release is None:
+                self._watch.settled()
+                return
+            reason = f"rolled back by itself: {excess}"
+            if release.state in BESIDE:
+                await self._end_beside(release, State.REJECTED, reason, GATEWAY)
+            else:
+                await self._run_before(release, State.REJECTED, reason, GATEWAY)
+            self._incident("candidates", f"Release {version} was {reason}.")
+
+    def expire(self, now: float) -> None:
+        """Tell once of what has expired while it is in force."""
+        for what in self._in_force.expired(now):
+            self._log.error("expired while in force", what=what)
+            told = f"{what[:1].upper()}{what[1:]} has expired"
+            self._incident("expired", f"{told}; it goes on until another is live.")
+
+    @property
+    def watching(self) -> bool:
+        """Whether `observe` wants totals: where no release can come, none need be measured."""
+        return self._config.releases.trust is not None
+
+    def _switched(self, before: Sets, after: Sets) -> None:
+        """Something else runs: what its candidates are compared with begins here."""
+        if before == after:
+            return
+        most = self._config.releases.max_candidates_per_mb
+        if after.beside is not None and after.beside != before.beside:
+            self._watch.switched(most, beside=True)
+        elif after.release != before.release and after.release:
+            self._watch.switched(most)
+        else:
+            self._watch.settled()
+
+    # -- inside: the steps -------------------------------------------------------
+
+    async def _verified(self, raw: bytes, trust: bytes, by: str) -> Verified:
+        root = self._vault.root(trust)
+        floor = max((one.version for one in await self._store.all() if one.went_live), default=0)
+        try:
+            return await asyncio.to_thread(
+                verify, raw, root, now=time.time(), installed=floor, max_size=self.max_size
+            )
+        except ReleaseError as error:
+            await self._write([], [step(0, by, "upload", "", State.REJECTED.value, error.message)])
+            raise
+
+    async def _arrived(self, verified: Verified, raw: bytes, by: str) -> Release:
+        known = await self._store.get(verified.version)
+        if known is not None and known.state is not State.REJECTED:
+            raise ConflictError(
+                f"release {verified.version} is there with another content",
+                state=known.state.value,
+                remedy="build it under a higher version",
+            )
+        await asyncio.to_thread(self._vault.keep, verified.version, raw)
+        release = Release(
+            version=verified.version,
+            state=State.VERIFIED,
+            sha256=verified.sha256,
+            size=verified.size,
+            uploaded=time.time(),
+            expires=verified.expires,
+            signers=verified.signers,
+            packs=(),
+            signatures=0,
+        )
+        before = known.state.value if known else ""
+        signers = ", ".join(signer[:8] for signer in verified.signers)
+        await self._write(
+            [release],
+            [
+                step(release.version, by, "upload", before, State.UPLOADED.value),
+                step(
+                    release.version,
+                    by,
+                    "verify",
+                    State.UPLOADED.value,
+                    State.VERIFIED.value,
+                    f"signed by {signers}",
+                ),
+            ],
+        )
+        return release
+
+    async def _compile(self, release: Release, verified: Verified, by: str) -> Release:
+        try:
+            packs = await asyncio.to_thread(_packs, verified)
+            await asyncio.to_thread(check_fit, packs)
+            sets = Sets(packs=packs, release=release.version)
+            loaded = await self._runner.make(self._config, sets)
+        except DlpError as error:
+            await self._move(release, State.REJECTED, "compile", by, str(error))
+            raise
+        self._compiled[release.version] = loaded
+        counts = tuple(
+            ReleasePack(name=pack.name, version=pack.version, signatures=len(pack.signatures))
+            for pack in packs
+        )
+        done = replace(
+            release,
+            packs=counts,
+            signatures=len(loaded.image.signatures),
+            image=loaded.image.version,
+        )
+        await self._move(done, State.COMPILED, "compile", by)
+        return await self.get(release.version)
+
+    async def _run_beside(self, release: Release, canary: Canary | None, by: str) -> None:
+        packs = await self._packs_of(release.version)
+        candidate = Beside(version=release.version, packs=packs, canary=canary)
+        await self._run(release, replace(self._runner.sets, beside=candidate), by)
+        await self._record(beside(release, canary, await self._store.all(), by))
+
+    async def _end_beside(self, release: Release, state: State, reason: str, by: str) -> None:
+        await self._go_back(replace(self._runner.sets, beside=None))
+        await self._move(release, state, "rollback", by, reason)
+
+    async def _run_live(self, release: Release, by: str) -> None:
+        sets = self._runner.sets
+        verified = await self._read(release.version)
+        ready = self._compiled.get(release.version)
+        packs = ready.sets.packs if ready else await asyncio.to_thread(_packs, verified)
+        await self._run(release, Sets(packs=packs, release=release.version), by, ready)
+        self._in_force.now(verified)
+        await asyncio.to_thread(self._vault.forget_overrides)
+        before = sets.release
+        if before == release.version:  # it was live, with overrides on top
+            before = release.before or 0
+        everyone = await self._store.all()
+        await self._record(live(release, everyone, by, before=before, now=time.time()))
+
+    async def _run_before(self, release: Release, state: State, reason: str, by: str) -> None:
+        before = await self._store.get(release.before) if release.before else None
+        verified = await self._read(before.version, keep=True) if before else None
+        if before is None or verified is None:
+            sets = await asyncio.to_thread(file_sets, self._config)
+        else:
+            packs = await asyncio.to_thread(_packs, verified)
+            sets = Sets(packs=packs, release=before.version)
+        await self._go_back(sets)
+        self._in_force.now(verified)
+        await asyncio.to_thread(self._vault.forget_overrides)
+        everyone = await self._store.all()
+        await self._record(taken_back(release, state, reason, before, everyone, by))
+
+    async def _override(self, name: str, text: bytes, by: str) -> Override:
+        check_name(name)
+        config = self._runner.config
+        if not config.releases.development:
+            raise ConflictError(
+                "development mode is off: signatures come in signed releases only",
+                remedy="set `releases: {development: true}` where nobody else depends on it",
+            )
+        async with self._change():
+            sets = self._runner.sets
+            known = await asyncio.to_thread(self._vault.overrides)
+            if known.get(name) != text or name not in sets.overrides:
+                base = await self._without_overrides(config)
+                after = await self._runner.overridden(config, base, {name: text})
+                await self._runner.run(await self._runner.make(config, after))
+                await asyncio.to_thread(self._vault.keep_override, name, text)
+                await self._write([], [step(sets.release, by, "put", "", "", name)])
+            ids = [
+                one.id
+                for pack in self._runner.sets.packs
+                for one in pack.signatures
+                if name in {pack.name, one.id}
+            ]
+            return Override(name=name, signatures=tuple(ids))
+
+    async def _without_overrides(self, config: Config) -> Sets:
+        """What is to run, read anew: the live release, or the packs of the file."""
+        sets = self._runner.sets
+        if sets.release == 0:
+            return replace(await asyncio.to_thread(file_sets, config), beside=sets.beside)
+        packs = await self._packs_of(sets.release, keep=True)
+        return replace(sets, packs=packs, overrides=())
+
+    # -- inside: the parts -------------------------------------------------------
+
+    @property
+    def _config(self) -> Config:
+        return self._runner.config
+
+    @contextlib.asynccontextmanager
+    async def _change(self, version: int = 0) -> AsyncIterator[None]:
+        if self._lock.locked():
+            known = await self._store.get(version) if version else None
+            raise ConflictError(
+                "another change of releases is under way",
+                state=known.state.value if known else "",
+                remedy="try again when it ended",
+            )
+        async with self._lock:
+            yield
+
+    async def _need(self, version: int) -> Release:
+        found = await self._store.get(version)
+        if found is None:
+            raise UsageError(
+                f"there is no release {version}", remedy="`dlp release list` shows all"
+            )
+        return found
+
+    def _no_return(self, release: Release) -> None:
+        """An older one comes back by a rollback only."""
+        if release.state is State.SUPERSEDED:
+            raise ConflictError(
+                f"release {release.version} is superseded",
+                state=release.state.value,
+                remedy="roll back the live release, or build this one under a higher version",
+            )
+
+    async def _read(self, version: int, *, keep: bool = False) -> Verified:
+        """Read a release from its archive. Raises ReleaseError."""
+        trust = await asyncio.to_thread(read_trust, self._config)
+        return await asyncio.to_thread(read, self._vault, trust, version, keep=keep)
+
+    async def _packs_of(self, version: int, *, keep: bool = False) -> tuple[Pack, ...]:
+        return await asyncio.to_thread(_packs, await self._read(version, keep=keep))
+
+    async def _run(
+        self, release: Release, sets: Sets, by: str, ready: Loaded | None = None
+    ) -> None:
+        """Make a release run. Where the kernel refuses it, what ran runs on, and it is rejected."""
+        loaded = ready if ready is not None else await self._runner.make(self._config, sets)
+        try:
+            await self._runner.run(loaded)
+        except DlpError as error:
+            reason = f"rolled back by itself: {error}"
+            await self._move(release, State.REJECTED, "rollback", by, reason)
+            self._incident("load_failed", f"Release {release.version} could not be loaded.")
+            raise
+
+    async def _go_back(self, sets: Sets) -> None:
+        """Make what ran before run. Where that fails, what runs stays, and so do the states."""
+        await self._runner.run(await self._runner.make(self._config, sets))
+
+    async def _move(
+        self, release: Release, state: State, what: str, by: str, reason: str = ""
+    ) -> None:
+        change = Succession(what, by)
+        change.move(release, state, reason)
+        await self._record(change)
+
+    async def _record(self, change: Succession) -> None:
+        await self._write(change.moved, change.steps)
+
+    async def _write(self, moved: Sequence[Release], steps: Sequence[ReleaseStep]) -> None:
+        await self._store.record(moved, steps)
+        for one in steps:
+            self._log.info(
+                "release",
+                version=one.version,
+                what=one.what,
+                who=one.who,
+                before=one.before,
+                after=one.after,
+                reason=one.reason,
+            )
+
+    def _incident(self, what: str, detail: str) -> None:
+        now = time.time()
+        self._tell(
+            Incident(
+                time=now, last=now, kind=IncidentKind.RELEASE, workload="", what=what, detail=detail
+            )
+        )
+
+
+def _packs(verified: Verified) -> tuple[Pack, ...]:
+    return packs_of(verified.packs, f"release-{verified.version}")

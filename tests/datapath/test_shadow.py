@@ -1,0 +1,210 @@
+"""Shadow rows count and tell of what they would do, and do nothing; what hits count."""
+
+import dataclasses
+from ctypes import c_uint32
+
+import pytest
+
+from dlp.datapath import abi
+from dlp.datapath.abi import EventFlag, EventKind, Reason
+from dlp.datapath.hits import Hits
+from dlp.model import Action
+from dlp.policy import PolicyFlag, RuleRow
+from tests import packets as pk
+from tests.kernelpath import ALPHA, BRAVO, LONG, SLOT, compiled, policy, value
+
+pytest_plugins = ["tests.kernelpath_fixture"]
+pytestmark = pytest.mark.kernel
+
+A, B, L = range(3)
+SHADOW_BURST = 16
+WAITS = PolicyFlag.OVER_BUDGET_DROP | PolicyFlag.OPEN_END_WAIT
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("shadow"), ALPHA, BRAVO, LONG, held=True)
+
+
+@pytest.fixture
+def told(bench):
+    """Events of shadow rows, with the workload's share full."""
+    events = []
+    ring = bench.datapath.on_shadow_events(events.append)
+    while ring.consume():
+        pass
+    events.clear()
+
+    def read():
+        while ring.consume():
+            pass
+        return events
+
+    bench.datapath.tables["buckets"].update(c_uint32(SLOT), abi.BucketStruct())
+    return read
+
+
+def rows(**actions) -> dict[int, RuleRow]:
+    names = {"alpha": A, "bravo": B, "long": L}
+    return {names[name]: row for name, row in actions.items()}
+
+
+def shadow(action: Action, threshold: int = 1, window_s: int = 0) -> RuleRow:
+    return RuleRow(action, 7, threshold, window_s=window_s, shadow=True)
+
+
+@pytest.mark.parametrize("action", [Action.MIRROR, Action.HOLD, Action.DROP])
+@pytest.mark.parametrize("number", [A, L])
+def test_nothing_is_done(bench, both, told, action, number):
+    """Its match is no verdict: nothing dropped, held, mirrored, waited for, or told as live."""
+    bench.load(both, policy(both, rules={number: shadow(action)}, flags=WAITS))
+    made = value((ALPHA, BRAVO, LONG)[number], 1)
+    for payload in (b"= " + made, b"= " + made + b" "):
+        for build in (pk.udp, pk.tcp):
+            fate = bench.send(build(payload, port=bench.port()))
+
+            assert fate.passed
+            assert () == fate.payloads
+            assert not [event for event in fate.events if event.kind is EventKind.MATCH]
+            assert not fate.rises.keys() & {
+                Reason.MATCH,
+                Reason.HELD,
+                Reason.WAITED,
+                Reason.WOULD_DROP,
+                Reason.MIRRORED,
+                Reason.CHECK_FAILED,
+            }
+    assert all(event.flags & EventFlag.SHADOW for event in told())
+
+
+def test_hits_of_live_and_shadow(bench, both):
+    """What acts and what would act is counted alike; the inspector's prefilters apart."""
+    bench.load(
+        both,
+        policy(
+            both,
+            rules=rows(
+                alpha=RuleRow(Action.ALERT, 0, 1),
+                bravo=shadow(Action.DROP, 2),
+                long=shadow(Action.DROP),
+            ),
+        ),
+    )
+    assert {} == bench.datapath.hits()
+    port = bench.port()
+    payload = b" ".join([value(ALPHA, 1), value(ALPHA, 1), value(BRAVO, 1), value(BRAVO, 2), b""])
+    bench.send(pk.tcp(payload, port=port))
+    bench.send(pk.tcp(b"- " + value(LONG, 1) + b" ", port=bench.port()))
+
+    assert {
+        (SLOT, A): Hits(1, 0, 0),
+        (SLOT, B): Hits(2, 1, 0),
+        (SLOT, L): Hits(0, 0, 1),
+    } == bench.datapath.hits()
+
+
+def test_live_drop_does_not_hide_shadow_matches(bench, both):
+    """Beside a live match that drops the packet a shadow row counts its own of it."""
+    bench.load(
+        both,
+        policy(both, rules=rows(alpha=RuleRow(Action.DROP, 0, 1), bravo=shadow(Action.DROP))),
+    )
+    payload = b" ".join([value(ALPHA, 1), value(ALPHA, 2), value(ALPHA, 3), value(BRAVO, 1), b""])
+    fate = bench.send(pk.tcp(payload, port=bench.port()))
+
+    assert not fate.passed
+    assert {(SLOT, A): Hits(1, 1, 0), (SLOT, B): Hits(1, 1, 0)} == bench.datapath.hits()
+
+
+def test_excepted(bench, both, told):
+    """An excepted value would not act, and its event says so."""
+    bench.load(both, policy(both, rules=rows(alpha=shadow(Action.DROP))))
+    bench.send(pk.tcp(b"= " + value(ALPHA, 9) + b" ", port=bench.port()))
+    (event,) = told()
+    assert Action.DROP == event.action
+    told().clear()
+    excepted = policy(both, rules=rows(alpha=shadow(Action.DROP)), exceptions=(event.digest,))
+    bench.load(both, excepted)
+
+    bench.send(pk.tcp(b"= " + value(ALPHA, 9) + b" ", port=bench.port()))
+
+    assert {(SLOT, A): Hits(1, 0, 0)} == bench.datapath.hits()
+    (again,) = told()
+    assert again.flags & EventFlag.EXCEPTED
+    assert Action.ALLOW == again.action
+
+
+def test_live_threshold_is_not_reached_by_shadow(bench, both):
+    """Values of a shadow row do not count for a live rule of the same number."""
+    live, beside = (
+        RuleRow(Action.DROP, 0, 2),
+        dataclasses.replace(shadow(Action.DROP), rule_index=0),
+    )
+    bench.load(both, policy(both, rules=rows(alpha=live, bravo=beside)))
+    port = bench.port()
+
+    payload = b" ".join([value(BRAVO, 1), value(BRAVO, 2), value(ALPHA, 1), b""])
+    assert bench.send(pk.tcp(payload, port=port)).passed
+    second = b" " + value(ALPHA, 2) + b" "
+    assert not bench.send(pk.tcp(second, port=port, seq=1 + len(payload))).passed
+
+
+def test_share_of_events(bench, both, told):
+    """However much matches, shadow rows tell a little; live rows tell as before."""
+    bench.load(
+        both,
+        policy(both, rules=rows(alpha=RuleRow(Action.ALERT, 0, 1), bravo=shadow(Action.ALERT))),
+    )
+    for number in range(200):
+        bench.post(pk.udp(value(BRAVO, number) + b" " + value(ALPHA, number), port=bench.port()))
+    bench.read()
+
+    live = [event for event in bench.events if event.kind is EventKind.MATCH]
+    assert 200 == len(live)
+    assert {A} == {event.signature for event in live}
+    assert SHADOW_BURST <= len(told()) < 100
+    assert Hits(200, 0, 0) == bench.datapath.hits()[SLOT, B]
+    bench.drain()
+
+
+def test_events_where_the_workload_has_none_left(bench, both, told):
+    """Shadow rows have a ring of their own: they tell also where live rows may not any more."""
+    bench.load(
+        both,
+        policy(both, rules=rows(alpha=RuleRow(Action.ALERT, 0, 1), bravo=shadow(Action.ALERT))),
+    )
+    settings = bench.datapath.settings
+    settings.event_burst = 1
+    bench.datapath.tables["settings"].update(c_uint32(0), settings)
+    try:
+        for number in range(30):
+            bench.post(pk.udp(value(ALPHA, number), port=bench.port()))
+        before = len(told())
+        bench.post(pk.udp(value(ALPHA, 99) + b" " + value(BRAVO, 99), port=bench.port()))
+        assert before < len(told())
+    finally:
+        settings.event_burst = 0
+        bench.datapath.tables["settings"].update(c_uint32(0), settings)
+    bench.drain()
+
+
+def test_hits_begin_anew(bench, both):
+    """With each load the generation's hits are 0; those of the one before stay out of it."""
+    for _ in range(3):
+        bench.load(both, policy(both, rules=rows(alpha=shadow(Action.DROP))))
+        assert {} == bench.datapath.hits()
+        bench.post(pk.udp(value(ALPHA, 1), port=bench.port()))
+        assert {(SLOT, A): Hits(1, 1, 0)} == bench.datapath.hits()
+    bench.datapath.clear_counters(SLOT)
+    assert {} == bench.datapath.hits()
+
+
+def test_many_matches_stay_within_the_budget(bench, both):
+    """A packet full of a shadow row's matches leaves; all are counted."""
+    bench.load(both, policy(both, rules=rows(alpha=shadow(Action.DROP))))
+    payload = b" ".join(value(ALPHA, number) for number in range(180))[:3380]
+    fate = bench.send(pk.tcp(payload, port=bench.port()))
+
+    assert fate.passed
+    assert not fate.rises[Reason.OVER_BUDGET]
+    assert bench.datapath.hits()[SLOT, A].matches == fate.rises[Reason.SHADOW_MATCH] > 150

@@ -1,0 +1,209 @@
+"""Releases on a gateway as it is run: uploaded, tried, live and undone over real traffic."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dlp.releases import archive, keys, metadata, trust
+from tests.gatewaylab import _UnixConnection
+from tests.netlab import CARD, until
+
+pytest_plugins = ["tests.netlab_fixture", "tests.gateway_fixture"]
+pytestmark = pytest.mark.netns
+
+THEN = datetime.now(UTC) + timedelta(days=9)
+RULES = '  - {name: default, rules: [{signatures: ["*"], action: drop}]}'
+PACK = """\
+pack: own
+version: 1
+description: For tests.
+signatures:
+  - id: own.key.long
+    name: Long key
+    severity: high
+    description: For tests.
+    category: secret
+    regex: 'WORDKEY-[A-Z0-9]{12}(?![A-Z0-9])'
+    mask: {head: 8}
+    must_match: ["WORDKEY-ABCDEFGHIJ12", "x WORDKEY-ABCDEFGHIJ34", "WORDKEY-000000000000"]
+    must_not_match: ["WORDKEY-ABC", "WORDKEY-ABCDEFGHIJ123", "wordkey-ABCDEFGHIJ12"]
+"""
+
+
+def planted(word: str) -> bytes:
+    return f"{word}-ABCDEFGHIJ12".encode()
+
+
+@pytest.fixture
+def signer():
+    return keys.generate()
+
+
+@pytest.fixture
+def releasing(host, web, signer):
+    """The host trusts one key; what runs at first is the pack pci."""
+    root = trust.create(
+        [signer.public], [signer.public], root_threshold=1, threshold=1, expires=THEN
+    )
+    trust.sign(root, signer)
+    (host.directory / "root.json").write_bytes(root.to_bytes())
+    host.write(RULES, netns=(web.inner,))
+    text = host.config.read_text()
+    host.config.write_text(text.replace("policies:", "releases: {trust: root.json}\npolicies:"))
+    return host
+
+
+@pytest.fixture
+def release(releasing, signer):
+    """Make and sign a release whose signature looks for a word."""
+
+    def make(version: int, word: str):
+        packs = {"own": PACK.replace("WORDKEY", word).encode()}
+        made = metadata.create(packs, version=version, expires=THEN)
+        trust.sign(made, signer)
+        path = releasing.directory / f"{version}.dlp"
+        path.write_bytes(archive.write([], made.to_bytes(), packs))
+        return path
+
+    return make
+
+
+def dlp(host, *arguments) -> subprocess.CompletedProcess[str]:
+    done = host.dlp("release", *map(str, arguments), "--api", str(host.socket))
+    assert not done.returncode, done.stderr
+    return done
+
+
+def states(gateway) -> dict[int, str]:
+    return {one["version"]: one["state"] for one in gateway.api("/releases")["items"]}
+
+
+def test_life(releasing, web, release):
+    """Upload, shadow, canary, live, rollback: at each step what is dropped is what should be."""
+    first, second = planted("FIRSTKEY"), planted("OTHERKEY")
+    with releasing.ready() as gateway:
+        assert (False, True) == (web.leaks(), web.leaks(first))
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        assert {1: "compiled"} == states(gateway)
+        assert (False, True) == (web.leaks(), web.leaks(first))
+
+        dlp(releasing, "shadow", 1)
+        assert (False, True) == (web.leaks(), web.leaks(first))
+        assert ["own.key.long"] == gateway.api("/releases/1/diff")["added"]
+
+        dlp(releasing, "activate", 1, "--netns", "nobody-*")
+        assert (False, True) == (web.leaks(), web.leaks(first))
+        dlp(releasing, "activate", 1, "--netns", web.inner)
+        assert (True, False) == (web.leaks(), web.leaks(first))
+
+        dlp(releasing, "activate", 1)
+        assert (True, False) == (web.leaks(), web.leaks(first))
+        assert ["own.key.long"] == [one["id"] for one in gateway.api("/signatures")["items"]]
+        assert 1 == gateway.api("/health")["signature_release"]
+
+        dlp(releasing, "upload", release(2, "OTHERKEY"))
+        dlp(releasing, "activate", 2)
+        assert (True, False) == (web.leaks(first), web.leaks(second))
+        assert {1: "superseded", 2: "live"} == states(gateway)
+        dlp(releasing, "rollback", "--reason", "test")
+        assert (False, True) == (web.leaks(first), web.leaks(second))
+        dlp(releasing, "rollback")
+        assert (False, True) == (web.leaks(), web.leaks(first))
+        assert "ok" == gateway.api("/health")["status"]
+
+
+def test_diff(releasing, web, release):
+    """In shadow both sets' hits are counted on the same traffic, and told with masked examples."""
+    word = planted("FIRSTKEY")
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        assert None is gateway.api("/releases/1/diff")["since"]
+        dlp(releasing, "shadow", 1)
+        leaks = [web.leaks(word) for _ in range(3)] + [web.leaks(CARD) for _ in range(2)]
+        until(lambda: len(gateway.api("/releases/1/diff")["entries"]) == 2)
+        until(lambda: all(one["examples"] for one in gateway.api("/releases/1/diff")["entries"]))
+        gateway.api("/reload", "POST")  # counts go on
+        assert web.leaks(word)
+        found = gateway.api("/releases/1/diff")
+        shown = dlp(releasing, "diff", 1).stdout
+        stored = [one["signature"] for one in gateway.verdicts()]
+
+    assert [True, True, True, False, False] == leaks
+    by_id = {one["signature"]: one for one in found["entries"]}
+    new, old = by_id["own.key.long"], by_id["pci.card.visa"]
+    assert (web.inner, 0, 4, 4, 0) == (
+        new["workload"],
+        new["live"],
+        new["candidate"],
+        new["would_newly_drop"],
+        new["would_no_longer_drop"],
+    )
+    assert (2, 0, 0, 2) == (
+        old["live"],
+        old["candidate"],
+        old["would_newly_drop"],
+        old["would_no_longer_drop"],
+    )
+    assert ["FIRSTKEY*************"] == [one["masked"] for one in new["examples"]]
+    assert "FIRSTKEY*****" in shown
+    assert "ABCDEFGHIJ12" not in shown
+    assert "own.key.long" not in stored
+
+
+def test_restart(releasing, web, release):
+    """A live release is live again after SIGKILL, and a canary too; a reload keeps both."""
+    word, other = planted("FIRSTKEY"), planted("OTHERKEY")
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        dlp(releasing, "activate", 1)
+        dlp(releasing, "upload", release(2, "OTHERKEY"))
+        dlp(releasing, "activate", 2, "--percent", 99, "--netns", web.inner)
+        gateway.kill()
+    assert (True, False) == (web.leaks(word), web.leaks(other))
+    with releasing.ready() as gateway:
+        assert {1: "live", 2: "canary"} == states(gateway)
+        assert (True, False) == (web.leaks(word), web.leaks(other))
+        gateway.api("/reload", "POST")
+        assert (True, False) == (web.leaks(word), web.leaks(other))
+        dlp(releasing, "rollback", 2)
+        assert (False, True) == (web.leaks(word), web.leaks(other))
+
+
+def test_altered(releasing, web, release):
+    """An altered archive is refused with the reason, and what runs goes on."""
+    path = release(1, "FIRSTKEY")
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"Long key", b"Lang key"))
+    with releasing.ready() as gateway:
+        done = releasing.dlp("release", "upload", str(path), "--api", str(releasing.socket))
+        connection = _UnixConnection(releasing.socket)
+        headers = {"Content-Type": "application/vnd.dlp.release"}
+        connection.request("POST", "/api/v1/releases", raw[:-700], headers)
+        answer = connection.getresponse()
+        problem = json.loads(answer.read())
+        connection.close()
+        assert {} == states(gateway)
+        assert not web.leaks()
+
+    assert (4, True) == (done.returncode, "was altered" in done.stderr)
+    assert (http.client.UNPROCESSABLE_ENTITY, "truncated") == (answer.status, problem["reason"])
+
+
+def test_open_flow(releasing, web, release):
+    """A flow that is open goes on over activations, and is judged by what is live at each byte."""
+    word = planted("FIRSTKEY")
+    with releasing.ready() as gateway, web.connect() as connection:
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        connection.sendall(b"hello " + word[:9])
+        until(lambda: web.tcp.data == b"hello " + word[:9])
+        dlp(releasing, "activate", 1)
+        connection.sendall(word[9:] + b".")
+        until(lambda: any(one["signature"] == "own.key.long" for one in gateway.verdicts()))
+
+    assert b"hello " + word[:9] == web.tcp.data
+    assert CARD not in web.tcp.data

@@ -11,13 +11,15 @@ from bench.corpora import planted
 from bench.exchange import exchange
 from bench.protected import Protected, Word
 from bench.traffic import Way, transfer
+from dlp.workloads import rto
+from dlp.workloads.netns import open_netns
 
 # Floors of the retransmission timeout in microseconds: the kernel's own, the gateway's, smaller.
-KERNEL, GATEWAY = 200_000, 45_000
+KERNEL, GATEWAY = 200_000, rto.FLOOR.wanted
 FLOORS = (KERNEL, GATEWAY, 40_000, 20_000, 10_000)
 DECISION_S = 0.005
 STREAM = 100_000_000
-FREE, HELD, WITHOUT_FRTO = "filtered", "held once in 100 MB", "the same without F-RTO"
+FREE, HELD, WITH_FRTO = "filtered", "held once in 100 MB", "the same with F-RTO left on"
 _MESSAGE = 400
 _PAUSE_S = 0.02
 
@@ -46,6 +48,7 @@ def delays(
     The receiver has its word of each within a round; each third message is held.
     """
     link = protected.link
+    lowered(link.sender)
     word.after_s = DECISION_S
     text = b"a clean message with a suspicious " + front + b" in it. "
     message = (text + b"x" * _MESSAGE)[:_MESSAGE]
@@ -75,24 +78,30 @@ def delays(
 def streams(
     protected: Protected, word: Word, text: bytes, value: bytes, scratch: Path, seconds: float
 ) -> Iterator[tuple[str, float]]:
-    """FREE, HELD or WITHOUT_FRTO, and Gb/s, of transfers of the same text.
+    """FREE, HELD or WITH_FRTO, and Gb/s, of transfers of the same text.
 
-    Held once in STREAM bytes; the last with net.ipv4.tcp_frto off, by which TCP sends what is
-    new after a timeout, to see whether it was one, and not what is missing (RFC 5682).
+    Held once in STREAM bytes; the last as it was before the gateway turned net.ipv4.tcp_frto off,
+    to show what that does.
     """
     link = protected.link
     word.after_s = 0.0
-    floor_of(link.sender, GATEWAY)
+    lowered(link.sender)
     way = Way(link.sender, link.receiver, link.receiver_address)
     free = text * (STREAM // len(text))
     held = planted(free, [value])
-    for name, data, frto in ((FREE, free, 2), (HELD, held, 2), (WITHOUT_FRTO, held, 0)):
-        namespaces.run("sysctl", "-qw", f"net.ipv4.tcp_frto={frto}", namespace=link.sender)
+    for name, data in ((FREE, free), (HELD, held), (WITH_FRTO, held)):
+        if name == WITH_FRTO:
+            namespaces.run("sysctl", "-qw", "net.ipv4.tcp_frto=2", namespace=link.sender)
         file = scratch / "stream"
         file.write_bytes(data)
         yield name, transfer(way, file, seconds=seconds, connections=1).gigabits
         file.unlink()
-    floor_of(link.sender, KERNEL)
+
+
+def lowered(namespace: str) -> None:
+    """Lower TCP's settings of a namespace of the bench as the gateway does, by its own code."""
+    with open_netns(namespace) as handle:
+        rto.lower(handle.fd)
 
 
 def floor_of(namespace: str, microseconds: int) -> None:

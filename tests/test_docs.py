@@ -157,9 +157,10 @@ def test_threat_model_names_real_reasons():
 
 
 def test_unit_runs_what_exists():
-    """The systemd unit starts and reloads by commands that there are, and keeps the manifests."""
+    """The systemd unit starts and reloads by commands that there are, and keeps what is needed."""
     unit = (ROOT / "deploy/dlp.service").read_text()
 
     assert "Type=notify" in unit
     assert "RuntimeDirectoryPreserve=yes" in unit
+    assert "ReadWritePaths=/proc/sys/net\n" in unit  # settings of TCP where something is held
     assert ["run", "reload"] == re.findall(r"^Exec\w+=/opt/dlp/bin/dlp (\w+)", unit, re.MULTILINE)

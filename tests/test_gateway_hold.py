@@ -32,7 +32,13 @@ FRONT = b"session=" + HEAD + b"; path=/ "
 def floor(pair) -> int:
     """Of TCP's retransmission timeout; the default where the kernel has no such setting."""
     with inside(pair.inner):
-        return int(rto.SYSCTL.read_text()) if rto.SYSCTL.exists() else 200_000
+        return int(rto.FLOOR.path.read_text()) if rto.FLOOR.path.exists() else 200_000
+
+
+def frto(pair) -> int:
+    """Whether new data is sent after a timeout before what is missing."""
+    with inside(pair.inner):
+        return int(rto.FRTO.path.read_text())
 
 
 def arrives(pair, text: bytes) -> float:
@@ -78,11 +84,12 @@ def test_rules_that_come_and_go(host, web):
     """The lane starts with the first rule that holds; TCP's floor follows the rules."""
     host.write(ALERT, signatures=PACKS, netns=(web.inner,))
     with host.ready() as gateway:
-        before = floor(web)
+        before, known = floor(web), frto(web)
         host.write(HOLD, signatures=PACKS, netns=(web.inner,))
         gateway.hang_up()
         until(lambda: "configuration reloaded" in gateway.errors())
-        until(lambda: floor(web) != before or not rto.SYSCTL.exists())
+        until(lambda: floor(web) != before or not rto.FLOOR.path.exists())
+        until(lambda: frto(web) != known)
         lowered = floor(web)
         arrives(web, FRONT)
         with web.connect() as connection:
@@ -91,12 +98,29 @@ def test_rules_that_come_and_go(host, web):
             time.sleep(0.3)
         arrived = web.tcp.data[len(FRONT) :]
         gateway.stop()
-    kept = floor(web)
+    kept, off = floor(web), frto(web)
     detached = host.dlp("detach")
 
     assert b"" == arrived
     assert 0 == detached.returncode, detached.stderr
     assert kept == lowered <= before == floor(web)
+    assert (2, 0, 2) == (known, off, frto(web))
+
+
+def test_settings_after_a_kill(host, web):
+    """A gateway that is killed leaves TCP's settings as it made them; detach puts them back."""
+    host.write(HOLD, signatures=PACKS, netns=(web.inner,))
+    before = floor(web), frto(web)
+    with host.ready() as gateway:
+        until(lambda: frto(web) != before[1])
+        gateway.kill()
+    killed = floor(web), frto(web)
+    detached = host.dlp("detach")
+
+    assert 0 == detached.returncode, detached.stderr
+    assert (2, 0) == (before[1], killed[1])
+    assert killed[0] <= before[0]
+    assert before == (floor(web), frto(web))
 
 
 def test_lane_that_is_killed(host, web):

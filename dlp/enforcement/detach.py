@@ -48,14 +48,13 @@ def take_off_all(
     for entry in entries:
         for one in entry.attached:
             known.setdefault(one.netns or entry.inode, {})[one.index] = one
-    floors = {entry.inode: entry.rto_us for entry in entries if entry.rto_us is not None}
+    lowered = {entry.inode: entry.tcp for entry in entries if entry.tcp}
     for inode, fd, name in _namespaces():
-        if not everywhere and inode not in known and inode not in floors:
+        if not everywhere and inode not in known and inode not in lowered:
             continue
         try:
             count += _take_off(fd, known.get(inode, {}), everywhere=everywhere)
-            if inode in floors:
-                rto.restore(fd, floors[inode])
+            rto.restore(fd, lowered.get(inode, {}))
         except (DlpError, OSError) as error:
             failed.append(f"{name}: {error}")
     if everywhere and links.supported():
@@ -82,8 +81,7 @@ def let_go(entry: Entry, fd: int, pins: Pins, places: Places) -> None:
             take_off(place.link if place else own, attached, pins, places)
     finally:
         own.close()
-    if entry.rto_us is not None:
-        rto.restore(fd, entry.rto_us)
+    rto.restore(fd, entry.tcp)
 
 
 def _remove_guards(entries: Iterable[Entry], pins: Pins, failed: list[str]) -> None:

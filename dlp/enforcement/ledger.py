@@ -49,9 +49,7 @@ class Ledger:
         """Tell a namespace what an earlier process had attached."""
         earlier = self._before.get(namespace.inode)
         if earlier is not None:
-            namespace.adopt(
-                earlier.attached, self._recorded, earlier.unprotected_ms, earlier.rto_us
-            )
+            namespace.adopt(earlier.attached, self._recorded, earlier.unprotected_ms, earlier.tcp)
 
     def taken_over(self, inode: int) -> None:
         """The namespace tells from here on what is attached."""
@@ -110,5 +108,5 @@ class Ledger:
 
 def _entry(name: str, namespace: ControlledNamespace) -> record.Entry:
     return record.Entry(
-        name, namespace.inode, namespace.attached, namespace.unprotected_ms, namespace.rto_us
+        name, namespace.inode, namespace.attached, namespace.unprotected_ms, namespace.tcp
     )

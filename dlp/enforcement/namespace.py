@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dlp.datapath.abi import GuardFlag
@@ -40,7 +40,7 @@ class ControlledNamespace:
         before: that, by namespace and index, as far as it is not taken over yet.
         covered: its devices have been gone through once; ready: and no guard is awaited.
         unprotected_ms: see Workload; the longest of its devices'.
-        rto_us: floor of TCP's retransmission timeout before it was lowered; None: it was not.
+        tcp: what settings of TCP were before they were lowered (workloads.rto), by name.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ControlledNamespace:
     ready: bool = False
     error: str = ""
     unprotected_ms: float | None = None
-    rto_us: int | None = None
+    tcp: Mapping[str, int] = field(default_factory=dict)
 
     # -- what is seen from outside -----------------------------------------------
 
@@ -136,7 +136,7 @@ class ControlledNamespace:
                 self._bring(self.place, device, changes, errors)
             elif device.loopback:
                 self._leave_alone(device)
-        self._keep_rto()
+        self._keep_tcp()
         self.uncovered = tuple(
             one.name for one in devices.values() if not (one.boundary or one.loopback) and one.up
         )
@@ -151,11 +151,11 @@ class ControlledNamespace:
         attached: Iterable[Attached],
         recorded: float,
         unprotected_ms: float | None,
-        rto_us: int | None = None,
+        tcp: Mapping[str, int] | None = None,
     ) -> None:
         """Take over what an earlier process had done; before the first `reconcile`."""
         self.before = {(one.netns or self.inode, one.index): one for one in attached}
-        self.recorded, self.unprotected_ms, self.rto_us = recorded, unprotected_ms, rto_us
+        self.recorded, self.unprotected_ms, self.tcp = recorded, unprotected_ms, tcp or {}
 
     def apply(self, terms: Terms) -> None:
         """Take over other terms; `reconcile` carries them out."""
@@ -200,19 +200,16 @@ class ControlledNamespace:
             self._take_off(cover.place or self.place, cover.attached)
             del self.covers[key]
         self.apply(replace(self.terms, holds=False))
-        self._keep_rto()
+        self._keep_tcp()
 
-    def _keep_rto(self) -> None:
-        """Where something may be held, it is to be sent again soon.
-
-        Not being able to leaves held segments waiting for longer, and nothing unenforced.
-        """
-        with contextlib.suppress(DlpError):
-            if self.terms.holds and not self.terms.monitor and self.rto_us is None:
-                self.rto_us = rto.lower(self.place.fd)
-            elif not self.terms.holds and self.rto_us is not None:
-                rto.restore(self.place.fd, self.rto_us)
-                self.rto_us = None
+    def _keep_tcp(self) -> None:
+        """Where something may be held, it is to be sent again soon."""
+        if self.terms.holds and not self.terms.monitor:
+            self.tcp = rto.lower(self.place.fd, self.tcp)
+        elif self.tcp:
+            with contextlib.suppress(DlpError):
+                rto.restore(self.place.fd, self.tcp)
+                self.tcp = {}
 
     def _take_off(self, place: Place, attached: Attached) -> None:
         kit = self.coverer.kit
@@ -225,7 +222,7 @@ class ControlledNamespace:
 
     def _state(self) -> object:
         told = {key: (one.attached, one.good, one.guarding) for key, one in self.covers.items()}
-        return told, self.error, self.uncovered, self.ready, self.rto_us
+        return told, self.error, self.uncovered, self.ready, self.tcp
 
     # -- a device ----------------------------------------------------------------
 

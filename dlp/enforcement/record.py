@@ -10,11 +10,12 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlp.datapath.attach import Attached, Placed, Way
+from dlp.workloads import rto
 
 RECORD = Path("/run/dlp/attached.json")
 _PAUSE_S = 0.05
@@ -24,14 +25,14 @@ _PAUSE_S = 0.05
 class Entry:
     """The classifiers and guards of one namespace; `unprotected_ms` as of Workload.
 
-    `rto_us`: floor of its retransmission timeout before it was lowered; None if it was not.
+    `tcp`: what its settings of TCP were before they were lowered (workloads.rto), by name.
     """
 
     name: str
     inode: int
     attached: tuple[Attached, ...]
     unprotected_ms: float | None = None
-    rto_us: int | None = None
+    tcp: Mapping[str, int] = field(default_factory=dict)
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -43,12 +44,19 @@ def read(path: Path) -> tuple[Entry, ...]:
                 item["inode"],
                 tuple(_attached(one) for one in item["attached"]),
                 item.get("unprotected_ms"),
-                item.get("rto_us"),
+                _lowered(item),
             )
             for item in json.loads(path.read_text())
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return ()
+
+
+def _lowered(item: Mapping[str, Any]) -> dict[str, int]:
+    # Earlier versions knew of one setting.
+    floor = item.get("rto_us")
+    known = {rto.FLOOR.name: floor} if floor is not None else {}
+    return {str(name): int(value) for name, value in item.get("tcp", known).items()}
 
 
 def _attached(raw: Mapping[str, Any]) -> Attached:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 import structlog
@@ -18,7 +19,8 @@ from dlp.workloads.netns import open_netns
 pytest_plugins = ["tests.netlab_fixture"]
 
 DEVICE = Attached(device="eth0", index=2)
-EARLIER = (Entry("web", 11, (DEVICE,), 2.5, 200_000), Entry("api", 12, ()))
+TCP = {"tcp_rto_min_us": 200_000, "tcp_frto": 2}
+EARLIER = (Entry("web", 11, (DEVICE,), 2.5, TCP), Entry("api", 12, ()))
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Controlled:
     inode: int
     attached: tuple[Attached, ...] = ()
     unprotected_ms: float | None = None
-    rto_us: int | None = None
+    tcp: Mapping[str, int] = field(default_factory=dict)
     adopted: tuple[object, ...] = ()
 
     def adopt(self, *what: object) -> None:
@@ -68,7 +70,7 @@ def test_names(ledger):
 
 
 def test_hand_over(ledger):
-    """A namespace is told what was attached, for how long it was unprotected, and the floor."""
+    """A namespace is told what was attached, how long it was unprotected, TCP's settings."""
     known, new = Controlled(11), Controlled(13)
     ledger.hand_over(known)
     ledger.hand_over(new)
@@ -76,7 +78,7 @@ def test_hand_over(ledger):
 
     assert (DEVICE,) == attached
     assert recorded > 0
-    assert [2.5, 200_000] == rest
+    assert [2.5, TCP] == rest
     assert () == new.adopted
 
 

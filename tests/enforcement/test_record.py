@@ -18,7 +18,7 @@ ENTRIES = (
         14,
         (Attached(device="eth0", index=2, way=Way.TCX, link=40, guard=GUARD),),
         2.5,
-        200_000,
+        {"tcp_rto_min_us": 200_000, "tcp_frto": 1},
     ),
     Entry("empty", 12, ()),
 )
@@ -56,6 +56,28 @@ def test_of_the_first_version(path):
     attached = Attached(device="eth0", index=2, made_qdisc=True, gso_max_size=65536)
 
     assert (Entry("web", 11, (attached,)),) == record.read(path)
+
+
+@pytest.mark.parametrize(("floor", "tcp"), [(200_000, {"tcp_rto_min_us": 200_000}), (None, {})])
+def test_of_a_version_with_one_setting(path, floor, tcp):
+    """What it wrote of the floor of TCP's timeout is put back by this one."""
+    raw = json.loads(path.read_text())
+    for item in raw:
+        del item["tcp"]
+        item["rto_us"] = floor
+    path.write_text(json.dumps(raw))
+
+    assert [tcp] * len(ENTRIES) == [one.tcp for one in record.read(path)]
+
+
+@pytest.mark.parametrize("tcp", ["7", "null", "[]", '{"tcp_frto": "many"}', '{"tcp_frto": null}'])
+def test_harmed_settings(path, tcp: str):
+    """Nor are settings half read."""
+    raw = json.loads(path.read_text())
+    raw[1]["tcp"] = json.loads(tcp)
+    path.write_text(json.dumps(raw))
+
+    assert () == record.read(path)
 
 
 def test_replaced_whole(path):

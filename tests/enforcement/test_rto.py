@@ -1,8 +1,9 @@
-"""The floor of TCP's retransmission timeout: lowered where something is held, and put back."""
+"""Settings of TCP: lowered where something is held, and put back."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,8 @@ from tests.netlab import inside
 pytest_plugins = ["tests.netlab_fixture"]
 pytestmark = pytest.mark.netns
 
-DEFAULT_US = 200_000
+DEFAULT = {rto.FLOOR.name: 200_000, rto.FRTO.name: 2}
+LOWERED = {one.name: one.wanted for one in rto.SETTINGS}
 HOLDS = Terms(attach=AttachWay.CLSACT, holds=True)
 NONE = Terms(attach=AttachWay.CLSACT)
 
@@ -34,7 +36,7 @@ NONE = Terms(attach=AttachWay.CLSACT)
 def pair(lab):
     made = lab.pair()
     with inside(made.inner):
-        if not rto.SYSCTL.exists():
+        if not rto.FLOOR.path.exists():
             pytest.skip("this kernel has no tcp_rto_min_us (6.11)")
     return made
 
@@ -58,24 +60,24 @@ def opened(pair, live, links_path):
     places.close()
 
 
-def floor(pair) -> int:
+def settings(pair) -> dict[str, int]:
     with inside(pair.inner):
-        return int(rto.SYSCTL.read_text())
+        return {one.name: int(one.path.read_text()) for one in rto.SETTINGS}
 
 
 @pytest.mark.parametrize(
     ("terms", "expected"),
     [
-        (HOLDS, rto.FLOOR_US),
-        (NONE, DEFAULT_US),
-        (Terms(attach=AttachWay.CLSACT, holds=True, monitor=True), DEFAULT_US),
+        (HOLDS, LOWERED),
+        (NONE, DEFAULT),
+        (Terms(attach=AttachWay.CLSACT, holds=True, monitor=True), DEFAULT),
     ],
 )
 def test_only_where_something_is_held(pair, opened, terms, expected):
     """Where nothing is held, or nothing taken out, TCP's clock is not touched."""
     opened(terms).reconcile()
 
-    assert expected == floor(pair)
+    assert expected == settings(pair)
 
 
 def test_reload(pair, opened):
@@ -84,11 +86,11 @@ def test_reload(pair, opened):
     controlled.reconcile()
     controlled.apply(NONE)
     controlled.reconcile()
-    without = floor(pair)
+    without = settings(pair)
     controlled.apply(HOLDS)
     controlled.reconcile()
 
-    assert (DEFAULT_US, rto.FLOOR_US) == (without, floor(pair))
+    assert (DEFAULT, LOWERED) == (without, settings(pair))
 
 
 def test_detach(pair, opened):
@@ -97,7 +99,7 @@ def test_detach(pair, opened):
     controlled.reconcile()
     controlled.detach()
 
-    assert DEFAULT_US == floor(pair)
+    assert DEFAULT == settings(pair)
 
 
 def test_restart(pair, opened):
@@ -105,14 +107,14 @@ def test_restart(pair, opened):
     first = opened(HOLDS)
     first.reconcile()
     second = opened(HOLDS)
-    second.adopt(first.attached, time.monotonic(), None, first.rto_us)
+    second.adopt(first.attached, time.monotonic(), None, first.tcp)
     second.reconcile()
-    kept = floor(pair)
+    kept = settings(pair)
     second.apply(NONE)
     second.reconcile()
-    first.rto_us = None
+    first.tcp = {}
 
-    assert (rto.FLOOR_US, DEFAULT_US) == (kept, floor(pair))
+    assert (LOWERED, DEFAULT) == (kept, settings(pair))
 
 
 def test_by_the_record(pair, links_path, monkeypatch):
@@ -126,10 +128,10 @@ def test_by_the_record(pair, links_path, monkeypatch):
 
         monkeypatch.setattr(detach, "_namespaces", only_this)
         take_off_all([Entry(pair.inner, handle.inode, ())], pins=Pins(links_path))
-        untold = floor(pair)
+        untold = settings(pair)
         take_off_all([entry], pins=Pins(links_path))
 
-    assert (rto.FLOOR_US, DEFAULT_US) == (untold, floor(pair))
+    assert (LOWERED, DEFAULT) == (untold, settings(pair))
 
 
 def test_letting_go(pair, links_path):
@@ -140,4 +142,27 @@ def test_letting_go(pair, links_path):
         let_go(entry, handle.fd, Pins(links_path), places)
     places.close()
 
-    assert DEFAULT_US == floor(pair)
+    assert DEFAULT == settings(pair)
+
+
+def test_upgrade(pair, opened):
+    """What the version before lowered stays so; what it did not know of is lowered as well."""
+    with open_netns(pair.inner) as handle:
+        floor = rto.FLOOR.lower(handle.fd)
+    controlled = opened(HOLDS)
+    controlled.adopt((), time.monotonic(), None, {rto.FLOOR.name: floor})
+    controlled.reconcile()
+    kept = settings(pair)
+    controlled.detach()
+
+    assert (LOWERED, DEFAULT) == (kept, settings(pair))
+
+
+def test_monitor_mode(pair, opened):
+    """Where nothing is taken out any more, they are put back."""
+    controlled = opened(HOLDS)
+    controlled.reconcile()
+    controlled.apply(replace(HOLDS, monitor=True))
+    controlled.reconcile()
+
+    assert DEFAULT == settings(pair)

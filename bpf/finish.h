@@ -84,6 +84,15 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 	return drop_segment(skb, s, reason);
 }
 
+/* On with another program; the way of the budget when calls or work are used up. */
+static __always_inline int go_to(struct __sk_buff *skb, struct scratch *s, u32 slot)
+{
+	spend(s, 1, COST_CALL);
+	if (!overspent(s))
+		programs.call(skb, slot);
+	return over_budget(skb, s, DLP_R_OVER_BUDGET);
+}
+
 static __always_inline int digits_left(const struct scratch *s)
 {
 	return s->digits_wanted && !s->masked;
@@ -109,6 +118,5 @@ static __always_inline int go_on(struct __sk_buff *skb, struct scratch *s)
 		slot = SLOT_DIGITS;
 	else if (groups_left(s))
 		slot = SLOT_GROUPS;
-	programs.call(skb, slot);
-	return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	return go_to(skb, s, slot);
 }

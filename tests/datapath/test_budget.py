@@ -69,10 +69,6 @@ def addresses() -> Iterator[bytes]:
         yield b".".join(b"%d" % byte for byte in rng.randbytes(4)) + b" "
 
 
-def code() -> Iterator[bytes]:
-    return (b"    total[index] = previous(index, total) + weight\n" for _ in itertools.count())
-
-
 def ones() -> Iterator[bytes]:
     return itertools.repeat(b"4 ")
 
@@ -116,8 +112,8 @@ def test_one_chunk_is_worked_off(wide, text):
 
 
 @pytest.mark.parametrize("size", [CHUNK, LARGE, MTU - 100])
-def test_what_is_no_list_of_numbers_leaves(wide, size):
-    """Source text stays within the bound at any size."""
-    rises = sent(wide, filled(code(), size))
+def test_what_holds_little_leaves(wide, size):
+    """The bound is of what is looked at more closely, not of bytes: noise passes at any size."""
+    rises = sent(wide, random.Random(3).randbytes(size))
 
     assert rises[Reason.INSPECTED]

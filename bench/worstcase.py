@@ -53,6 +53,8 @@ def inputs(tokens: Sequence[Token]) -> dict[str, bytes]:
         "matches: tokens": _filled(
             f"{token.value(seed)} " for seed in itertools.count() for token in tokens
         ),
+        "single digits": b"4 " * (SIZE // 2),
+        "dates": _filled(_date(rng) for _ in itertools.count()),
     }
 
 
@@ -92,6 +94,12 @@ def _filled(parts: Iterator[str]) -> bytes:
         out.append(next(parts))
         length += len(out[-1])
     return "".join(out).encode()[:SIZE]
+
+
+def _date(rng: random.Random) -> str:
+    """A time stamp on a line of its own: digit groups that no signature of the sets begins with."""
+    day = f"{rng.randrange(2000, 2030)}-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}"
+    return f"{day} {rng.randrange(24):02}:{rng.randrange(60):02}:{rng.randrange(60):02}\n"
 
 
 def _card(rng: random.Random, *, valid: bool) -> str:

@@ -300,6 +300,7 @@ int check(struct __sk_buff *skb)
 			break;
 		hit = s->hit_list[s->hit & (HITS - 1)];
 		s->hit++;
+		spend(s, 1, COST_CHECK);
 		s->shape_key = s->generation * DLP_SHAPES + (hit >> 32 & (DLP_SHAPES - 1));
 		shape = shapes.lookup(&s->shape_key);
 		if (!shape)
@@ -381,9 +382,7 @@ int check(struct __sk_buff *skb)
 		s->hits = 0;
 		s->hit = 0;
 	}
-	if (s->found) {
-		programs.call(skb, SLOT_JUDGE);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
+	if (s->found)
+		return go_to(skb, s, SLOT_JUDGE);
 	return go_on(skb, s);
 }

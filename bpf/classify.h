@@ -36,6 +36,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->verdict_signature = 0;
 	s->next_byte = UNKNOWN_BYTE;
 	s->ended = 1;
+	s->work = 0;
 }
 
 #define PADDING 64 /* Ethernet pads to 60 bytes */
@@ -299,6 +300,7 @@ int classify(struct __sk_buff *skb)
 		tally(s, DLP_R_NON_IP_SCANNED, 1, skb->len);
 	s->payload = s->limit > s->cursor ? s->limit - s->cursor : 0;
 	s->payload_at = s->cursor;
+	s->work_allowed = work_allowed(s->payload);
 	s->hold_timeout_ms = policy->hold_timeout_ms;
 
 	owner = owner_of(skb);

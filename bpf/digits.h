@@ -95,6 +95,7 @@ int digits(struct __sk_buff *skb)
 			break;
 		if (!((s->flag[block] | s->flag[block + 1]) & FLAG_DIGIT))
 			continue;
+		spend(s, 1, COST_MASKS);
 		mask = s->flag[block] >> 1 & 1;
 		OPAQUE_VALUE(mask);
 		mask = ((1ULL << BLOCK) - 1) & ~(((1ULL << (BLOCK - LOOK_BACK)) - 1) & (mask - 1));
@@ -161,6 +162,7 @@ int groups(struct __sk_buff *skb)
 	u32 generation, zero = 0;
 	struct dlp_lane *lane;
 	struct dlp_constants *c;
+	u64 i;
 
 	if (!s || !buf)
 		return refuse();
@@ -170,7 +172,7 @@ int groups(struct __sk_buff *skb)
 	if (!lane || !c)
 		return refuse();
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < DIGIT_STEPS; i++) {
+	for (i = 0; i < DIGIT_STEPS; i++) {
 		u64 bits, one, number;
 		u32 n;
 
@@ -206,6 +208,8 @@ int groups(struct __sk_buff *skb)
 						   ((s->lane_start - lane->offset[number]) & INDEX);
 		s->matches = n + 1;
 	}
+	spend(s, i, COST_GROUP);
+	BARRIER();
 	tally(s, DLP_R_DIGIT_CANDIDATE, s->groups, 0);
 	s->groups = 0;
 	return go_on(skb, s);

@@ -13,6 +13,7 @@
 #include "abi.h"
 #include "maps.h"
 #include "common.h"
+#include "budget.h"
 #include "parse.h"
 #include "block.h"
 #include "event.h"

@@ -44,7 +44,7 @@ static __always_inline int finish(struct __sk_buff *skb, struct scratch *s, stru
 }
 
 /*
- * The work bound is reached, or a helper failed midway. What has not been scanned of
+ * The bound of calls or of work is reached, or a helper failed midway. What has not been scanned of
  * the packet is dropped, or by policy let out and counted as missed.
  */
 static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s, u32 reason)
@@ -59,7 +59,7 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 	if (s->verdict == DLP_DROP)
 		would_drop(s, DLP_R_MATCH_DROPPED, s->payload);
 	if (flow && wants_word(s, flow))
-		return begin_hold(skb, s, flow); /* given when it comes again: no call is left */
+		return begin_hold(skb, s, flow); /* no call left: given when it comes again */
 	if (flow && !flow->told) {
 		flow->told = 1;
 		note(s, DLP_EV_BUDGET,
@@ -82,6 +82,15 @@ static __always_inline int over_budget(struct __sk_buff *skb, struct scratch *s,
 		return pass(skb, s, s->payload);
 	}
 	return drop_segment(skb, s, reason);
+}
+
+/* On with another program; the way of the budget when calls or work are used up. */
+static __always_inline int go_to(struct __sk_buff *skb, struct scratch *s, u32 slot)
+{
+	spend(s, 1, COST_CALL);
+	if (!overspent(s))
+		programs.call(skb, slot);
+	return over_budget(skb, s, DLP_R_OVER_BUDGET);
 }
 
 static __always_inline int digits_left(const struct scratch *s)
@@ -109,6 +118,5 @@ static __always_inline int go_on(struct __sk_buff *skb, struct scratch *s)
 		slot = SLOT_DIGITS;
 	else if (groups_left(s))
 		slot = SLOT_GROUPS;
-	programs.call(skb, slot);
-	return over_budget(skb, s, DLP_R_OVER_BUDGET);
+	return go_to(skb, s, slot);
 }

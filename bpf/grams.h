@@ -32,6 +32,7 @@ int grams(struct __sk_buff *skb)
 	struct buffer *buf = buffer_area();
 	struct dlp_bloom *filter;
 	u32 generation;
+	u64 i;
 
 	if (!s || !buf)
 		return refuse();
@@ -69,6 +70,7 @@ int grams(struct __sk_buff *skb)
 		s->gram_block = block + 1;
 		if (!(eight & FLAG_GRAM))
 			continue;
+		spend(s, 1, COST_GRAM_BLOCK);
 		position = index_of(ORIGIN + block * BLOCK);
 		if (position > PAYLOAD + CHUNK)
 			break;
@@ -83,10 +85,10 @@ int grams(struct __sk_buff *skb)
 	tally(s, DLP_R_BLOOM_CANDIDATE, s->candidates - s->candidate, 0);
 	BARRIER();
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < GRAM_STEPS; i++) {
+	for (i = 0; i < GRAM_STEPS; i++) {
 		struct dlp_anchor *anchor;
 		struct dlp_shape *shape;
-		u64 position, start, at;
+		u64 position, start, at, more;
 		u32 n, entry;
 
 		OPAQUE_VALUE(i);
@@ -104,7 +106,10 @@ int grams(struct __sk_buff *skb)
 			s->entry = 0;
 			continue;
 		}
-		s->entry = entry + 1;
+		/* Behind the last one at once to the next q-gram: a look-up less. */
+		more = below(entry + 1, anchor->count);
+		s->entry = (entry + 1) & -(u32)more;
+		s->candidate += 1 - (u32)more;
 		entry &= DLP_ANCHORS - 1;
 		start = position - (s64)anchor->entry[entry].offset;
 		s->shape_index = anchor->entry[entry].shape;
@@ -121,10 +126,10 @@ int grams(struct __sk_buff *skb)
 		s->match_list[n & (MATCHES - 1)] = s->shape_index << 16 | (start & INDEX);
 		s->matches = n + 1;
 	}
+	spend(s, i, COST_GRAM);
+	BARRIER();
 	/* Let the digit lane add to a short list before it is worked off. */
-	if (digits_left(s) && s->matches < MATCHES / 2) {
-		programs.call(skb, SLOT_DIGITS);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
+	if (digits_left(s) && s->matches < MATCHES / 2)
+		return go_to(skb, s, SLOT_DIGITS);
 	return go_on(skb, s);
 }

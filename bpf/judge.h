@@ -202,18 +202,15 @@ int judge(struct __sk_buff *skb)
 			break;
 		hit = s->found_list[s->judge & (FOUND - 1)];
 		s->judge++;
+		spend(s, 1, COST_JUDGED);
 		if (!is_settled(s) || hit >> 62 & 1)
 			judge_match(skb, s, buf, c, set, hit);
 	}
 	BARRIER();
-	if (s->judge < s->found && (!is_settled(s) || s->shadows)) {
-		programs.call(skb, SLOT_JUDGE);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
-	if (is_settled(s)) {
-		programs.call(skb, s->scan_slot);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
+	if (s->judge < s->found && (!is_settled(s) || s->shadows))
+		return go_to(skb, s, SLOT_JUDGE);
+	if (is_settled(s))
+		return go_to(skb, s, s->scan_slot);
 	s->found = 0;
 	s->shadows = 0;
 	s->judge = 0;

@@ -116,6 +116,8 @@ struct scratch {
 	u32 loaded; /* payload bytes of the packet before the chunk */
 	u32 event_burst;
 	u32 payload_at; /* in the packet: its first payload byte */
+	u32 work; /* nanoseconds beside the scan, as budget.h counts them */
+	u32 work_allowed;
 
 	/* holds and open ends */
 	u32 ended; /* what lies behind the segment's end is known: nothing, or next_byte */

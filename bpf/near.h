@@ -208,6 +208,7 @@ int near(struct __sk_buff *skb)
 	struct dlp_constants *c;
 	struct dlp_starts *words_at;
 	u32 generation, zero = 0;
+	u64 i;
 
 	if (!s || !buf)
 		return refuse();
@@ -217,7 +218,7 @@ int near(struct __sk_buff *skb)
 	if (!c || !words_at)
 		return refuse();
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < NEAR_STEPS; i++) {
+	for (i = 0; i < NEAR_STEPS; i++) {
 		OPAQUE_VALUE(i);
 		BARRIER();
 		if (!s->near_busy) {
@@ -240,13 +241,12 @@ int near(struct __sk_buff *skb)
 		}
 		look_at_marks(s);
 	}
+	spend(s, i, COST_NEAR);
 	BARRIER();
 	tally(s, DLP_R_NO_KEYWORD, s->near_missing, 0);
 	s->near_missing = 0;
-	if (s->near_busy || s->near < s->hits) {
-		programs.call(skb, SLOT_NEAR);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
+	if (s->near_busy || s->near < s->hits)
+		return go_to(skb, s, SLOT_NEAR);
 	s->hits = s->near_kept;
 	s->near = 0;
 	s->near_kept = 0;

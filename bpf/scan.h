@@ -193,8 +193,7 @@ static __always_inline int scan(struct __sk_buff *skb, const u32 stride)
 	if (!s->flagged) {
 		if (s->final)
 			return finish(skb, s, buf);
-		programs.call(skb, s->scan_slot);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
+		return go_to(skb, s, s->scan_slot);
 	}
 	s->gram_block = s->flagged & FLAG_GRAM ? 0 : BLOCKS;
 	s->digits_wanted = s->flagged & FLAG_DIGIT;

@@ -37,6 +37,7 @@ static __always_inline int begin_candidate(struct scratch *s, struct buffer *buf
 	struct dlp_shape *shape;
 
 	s->match++;
+	spend(s, 1, COST_CANDIDATE);
 	s->shape_index = match >> 16;
 	s->shape_key = s->generation * DLP_SHAPES + s->shape_index;
 	shape = shapes.lookup(&s->shape_key);
@@ -67,6 +68,7 @@ int shape(struct __sk_buff *skb)
 	u32 generation, zero = 0;
 	struct dlp_classes *class_table;
 	struct dlp_constants *c;
+	u64 i;
 
 	if (!s || !buf)
 		return refuse();
@@ -78,7 +80,7 @@ int shape(struct __sk_buff *skb)
 	if (!s->match)
 		tally(s, DLP_R_SHAPE_CANDIDATE, s->matches, 0);
 #pragma clang loop unroll(disable)
-	for (u64 i = 0; i < SHAPE_STEPS; i++) {
+	for (i = 0; i < SHAPE_STEPS; i++) {
 		u64 pos, taken, cut, members = 0;
 		struct dlp_step *step;
 		const u64 *member;
@@ -144,18 +146,15 @@ int shape(struct __sk_buff *skb)
 		s->hits = n + 1;
 		s->near_wanted |= s->shape.near;
 	}
+	spend(s, i, COST_STEP);
 	BARRIER();
 	if (s->match >= s->matches && !s->busy) {
 		s->matches = 0;
 		s->match = 0;
 	}
-	if (s->near_wanted) {
-		programs.call(skb, SLOT_NEAR);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
-	if (s->hits) {
-		programs.call(skb, SLOT_CHECK);
-		return over_budget(skb, s, DLP_R_OVER_BUDGET);
-	}
+	if (s->near_wanted)
+		return go_to(skb, s, SLOT_NEAR);
+	if (s->hits)
+		return go_to(skb, s, SLOT_CHECK);
 	return go_on(skb, s);
 }

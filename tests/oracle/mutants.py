@@ -86,8 +86,8 @@ MUTANTS = (
     Mutant(
         "resume: matches past a program's share are forgotten",
         "judge.h",
-        "if (s->judge < s->found && (!is_settled(s) || s->shadows)) {",
-        "if (0) {",
+        "if (s->judge < s->found && (!is_settled(s) || s->shadows))",
+        "if (0)",
         ("dense", "mixed"),
     ),
     Mutant(
@@ -408,6 +408,13 @@ MUTANTS = (
         "take = (same | (seen - s->oldest) >> 63) & (s->known ^ 1);",
         "take = (same | nonzero(seen)) & (s->known ^ 1);",
         tests=("test_windows.py::test_the_oldest_goes_first",),
+    ),
+    Mutant(
+        "budget: work is not bounded",
+        "budget.h",
+        "return s->work > s->work_allowed;",
+        "return 0;",
+        tests=("test_budget.py",),
     ),
 )
 

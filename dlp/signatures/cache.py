@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 
 from dlp.model import Subject
 from dlp.signatures import imagefile
+from dlp.signatures.collector import without_collector
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
@@ -107,7 +108,8 @@ def _taken(file: Path, loads: Callable[[str], _T]) -> _T | None:
     if text is None:
         return None
     try:
-        return loads(text)
+        with without_collector():
+            return loads(text)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None  # of another hand, whatever its digest says
 

@@ -88,6 +88,7 @@ class Model:
         self.wanted = frozenset(
             index for number in chosen for index in image.signatures[number].shapes
         )
+        self._in_lane = any(image.shapes[index].lane for index in self.wanted)
         self._sampled: dict[bytes, tuple[bool, tuple[tuple[int, int], ...]]] = {}
 
     def stream(self, segments: Iterable[bytes], *, triggers: bool = False) -> Iterator[Hit]:
@@ -117,9 +118,28 @@ class Model:
         """
         origin = TAIL + phase
         buffer = bytes(origin) + data
-        for hit in self._hits(buffer, self._flags(buffer), 0, 0):
+        for hit in self._hits(buffer, self._flags(buffer) if self._in_lane else (), 0, 0):
             if hit.start >= origin:
                 yield self.image.shapes[hit.shape], hit.start - origin, hit.end - origin
+
+    def found(self, data: bytes, phase: int = 0) -> dict[str, set[int]]:
+        """Starts of hits in one segment of a fresh stream, by signature id."""
+        hits: dict[str, set[int]] = {}
+        for shape, start, end in self.hits(data, phase):
+            signature = self.image.signatures[shape.signature]
+            if not shape.trigger and accepted(signature, data, start, end):
+                hits.setdefault(signature.id, set()).add(start)
+        return hits
+
+    def triggered(self, data: bytes, phase: int = 0) -> dict[str, dict[int, int]]:
+        """Starts of what begins a hold by signature id, each with the end of the shortest."""
+        hits: dict[str, dict[int, int]] = {}
+        for shape, start, end in self.hits(data, phase):
+            signature = self.image.signatures[shape.signature]
+            if shape.trigger or signature.decided is DecidedBy.INSPECTOR:
+                ends = hits.setdefault(signature.id, {})
+                ends[start] = min(end, ends.get(start, end))
+        return hits
 
     # -- one buffer: a tail and a segment ------------------------------------------
 
@@ -235,24 +255,13 @@ class Model:
 
 
 def found(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, set[int]]:
-    """Starts of hits in one segment of a fresh stream, by signature id."""
-    hits: dict[str, set[int]] = {}
-    for shape, start, end in Model(image).hits(data, phase):
-        signature = image.signatures[shape.signature]
-        if not shape.trigger and accepted(signature, data, start, end):
-            hits.setdefault(signature.id, set()).add(start)
-    return hits
+    """As `Model.found`, for an image that is asked once."""
+    return Model(image).found(data, phase)
 
 
 def triggered(image: KernelImage, data: bytes, phase: int = 0) -> dict[str, dict[int, int]]:
-    """Starts of what begins a hold by signature id, each with the end of the shortest."""
-    hits: dict[str, dict[int, int]] = {}
-    for shape, start, end in Model(image).hits(data, phase):
-        signature = image.signatures[shape.signature]
-        if shape.trigger or signature.decided is DecidedBy.INSPECTOR:
-            ends = hits.setdefault(signature.id, {})
-            ends[start] = min(end, ends.get(start, end))
-    return hits
+    """As `Model.triggered`, for an image that is asked once."""
+    return Model(image).triggered(data, phase)
 
 
 def word_flagged(word: bytes) -> bool:

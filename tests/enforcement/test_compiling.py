@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import time
 
 import pytest
@@ -13,9 +14,17 @@ from dlp.releases.content import packs_of
 from dlp.signatures.compiler import compile_packs
 from tests.releases.conftest import PACK
 
-FOREVER = PACK.replace("[A-Z0-9]{12}(", "(?:[A-Z0-9]{12}|(?:A|A)+B)(").replace(
-    '"LONGKEY-ABC"', '"LONGKEY-' + 40 * "A" + '"'
-)
+
+def slow(letters: int) -> str:
+    """The pack with a pattern that takes half as long again on each letter more of its sample."""
+    made = PACK.replace("[A-Z0-9]{12}(", "(?:[A-Z0-9]{12}|(?:A|AA)+B)(")
+    return made.replace('"LONGKEY-ABC"', '"LONGKEY-' + letters * "A" + '"')
+
+
+HEAD, ONE = slow(33).split("signatures:\n")
+FOREVER = slow(200)
+# Each is done within the time for one signature's samples; all together are not for a minute.
+LONG = HEAD + "signatures:\n" + "".join(ONE.replace("key.long", f"key.n{n}") for n in range(200))
 
 
 def packs(text: str):
@@ -51,10 +60,30 @@ async def test_errors():
     assert "set/packs/own.yaml" == str(caught.value.place.file)
 
 
-async def test_endless():
-    """A pattern that backtracks for ever on its own sample is ended, and the loop is not held."""
-    began = time.monotonic()
+async def test_backtracking():
+    """A pattern that backtracks for ever on its own sample is told, and where it is."""
+    with pytest.raises(PackError, match=r"own\.key\.long: its samples.* it backtracks") as caught:
+        await compiled(packs(FOREVER), ())
+    assert caught.value.place.line
 
-    with pytest.raises(PackError, match="it backtracks"):
-        await compiled(packs(FOREVER), (), timeout_s=4.0)
+
+async def test_endless():
+    """A set that takes too long is ended, whatever keeps it busy, and the loop is not held."""
+    began = time.monotonic()
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.005)
+            turns += 1
+
+    async with asyncio.TaskGroup() as group:
+        counting = group.create_task(count())
+        with pytest.raises(PackError, match="compiling took longer than 4 s and was ended"):
+            await compiled(packs(LONG), (), timeout_s=4.0)
+        counting.cancel()
+
     assert time.monotonic() - began < 15
+    assert turns > 100
+    assert [] == multiprocessing.active_children()

@@ -22,7 +22,7 @@ from tests.oracle.mutants import StaleMutantError
 from tests.oracle.sockets import Sockets
 from tests.oracle.trials import Trial, run_mutants
 
-CASES = 20_000
+CASES = 100_000
 SEED = 20_241_101
 SHOWN = 20
 
@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument(
         "--stride", type=int, choices=(2, 3, 6), help="with --case or --sockets: of the set"
     )
+    parser.add_argument("--broad", action="store_true", help="many signatures, not the core")
     parser.add_argument("--case", type=int, help="run this one alone")
     parser.add_argument("--show", action="store_true", help="with --case: its outline, no value")
     parser.add_argument("--sockets", action="store_true", help="over real TCP connections")
@@ -60,6 +61,7 @@ def _chosen(arguments: argparse.Namespace) -> int:
             arguments.seed,
             arguments.case,
             arguments.stride,
+            broad=arguments.broad,
             show=arguments.show,
             connected=arguments.sockets,
         )
@@ -67,10 +69,10 @@ def _chosen(arguments: argparse.Namespace) -> int:
         return _mutants(arguments.seed)
     if arguments.sockets:
         return _connected(arguments.seed, arguments.cases, arguments.stride)
-    return _all(arguments.seed, arguments.cases, arguments.jobs)
+    return _all(arguments.seed, arguments.cases, arguments.jobs, broad=arguments.broad)
 
 
-def _all(seed: int, cases: int, jobs: int) -> int:
+def _all(seed: int, cases: int, jobs: int, *, broad: bool) -> int:
     columns = (
         TextColumn("oracle"),
         BarColumn(),
@@ -86,7 +88,7 @@ def _all(seed: int, cases: int, jobs: int) -> int:
         def show(total: Tally) -> None:
             bar.update(task, completed=total.cases, found=len(total.disagreements))
 
-        total = campaign.run(seed, cases, jobs, show)
+        total = campaign.run(seed, cases, jobs, show, broad=broad)
     for disagreement in sorted(total.disagreements, key=lambda each: each.case)[:SHOWN]:
         print(disagreement)
     if len(total.disagreements) > SHOWN:
@@ -117,8 +119,10 @@ def _connected(seed: int, cases: int, stride: int | None) -> int:
     return _sum(total, seed, began)
 
 
-def _one(seed: int, number: int, stride: int | None, *, show: bool, connected: bool) -> int:
-    judge = judge_of(stride, seed)
+def _one(
+    seed: int, number: int, stride: int | None, *, broad: bool, show: bool, connected: bool
+) -> int:
+    judge = judge_of(stride, seed, broad=broad)
     case: Case | None = judge.cases[number]
     if connected:
         case = sockets.over_sockets(judge.cases[number])

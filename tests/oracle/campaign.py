@@ -50,16 +50,21 @@ class Job:
     stride: int | None
     first: int
     last: int
+    broad: bool = False
 
 
 class Judge:
     """Kernel and model over one signature set, built once for a process and a stride."""
 
-    def __init__(self, stride: int | None, seed: int) -> None:
-        self.set: SignatureSet = signature_set(stride)
+    def __init__(self, stride: int | None, seed: int, *, broad: bool = False) -> None:
+        self.set: SignatureSet = signature_set(stride, broad=broad)
         rules = self.set.packs.rules
         self.cases = Cases(Corpus(rules, self.set.packs.samples, seed), seed)
-        self._seed, self._stride = seed, stride
+        self._again = f"--seed {seed}"
+        if stride is not None:
+            self._again += f" --stride {stride}"
+        if broad:
+            self._again += " --broad"
         self._model = Model(rules)
 
     def expected(self, case: Case) -> list[Expected]:
@@ -68,9 +73,7 @@ class Judge:
 
     def judge(self, case: Case, observed: Sequence[Observed], *, flags: str = "") -> Outcome:
         """`flags` go into each disagreement, as arguments that show it again."""
-        again = f"--seed {self._seed} --case {case.number} --show{flags}"
-        if self._stride is not None:
-            again += f" --stride {self._stride}"
+        again = f"{self._again} --case {case.number} --show{flags}"
         return compare(again, case, self.set.packs.rules, self.expected(case), observed)
 
     def run(self, kernel: Kernel, numbers: Sequence[int]) -> Tally:
@@ -89,8 +92,8 @@ class Judge:
 
 
 @cache
-def judge_of(stride: int | None, seed: int) -> Judge:
-    return Judge(stride, seed)
+def judge_of(stride: int | None, seed: int, *, broad: bool = False) -> Judge:
+    return Judge(stride, seed, broad=broad)
 
 
 @cache
@@ -110,10 +113,11 @@ def _leave() -> None:
 
 
 def _work(job: Job) -> Tally:
-    return judge_of(job.stride, job.seed).run(_kernel(), range(job.first, job.last))
+    judge = judge_of(job.stride, job.seed, broad=job.broad)
+    return judge.run(_kernel(), range(job.first, job.last))
 
 
-def jobs_of(seed: int, cases: int) -> Iterator[Job]:
+def jobs_of(seed: int, cases: int, *, broad: bool = False) -> Iterator[Job]:
     """Blocks of cases; every stride has its share of them, each from its first case on."""
     pattern = [stride for stride, share in _SHARES.items() for _ in range(share)]
     pattern = [pattern[index * 7 % len(pattern)] for index in range(len(pattern))]  # interleaved
@@ -122,18 +126,26 @@ def jobs_of(seed: int, cases: int) -> Iterator[Job]:
     while left > 0:
         stride = pattern[sum(begun.values()) // BLOCK % len(pattern)]
         size = min(BLOCK, left)
-        yield Job(seed, stride, begun[stride], begun[stride] + size)
+        yield Job(seed, stride, begun[stride], begun[stride] + size, broad)
         begun[stride] += BLOCK
         left -= size
 
 
-def run(seed: int, cases: int, processes: int, progress: Callable[[Tally], None]) -> Tally:
+def run(
+    seed: int,
+    cases: int,
+    processes: int,
+    progress: Callable[[Tally], None],
+    *,
+    broad: bool = False,
+) -> Tally:
     """Run a campaign; `progress` is told the sum after each block."""
     require_root()
     total = Tally()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_enter) as pool:
-        for done in as_completed([pool.submit(_work, job) for job in jobs_of(seed, cases)]):
+        jobs = jobs_of(seed, cases, broad=broad)
+        for done in as_completed([pool.submit(_work, job) for job in jobs]):
             total.add(done.result())
             progress(total)
     return total

@@ -23,6 +23,7 @@ EVERY = bytes(range(256))
 PRINTABLE = bytes(range(32, 127))
 POOL = 48
 TRIES = 20_000
+AGAIN = 40  # digits are changed so often before a value without its checksum is given up
 UNBOUNDED = 40  # repetitions beyond the minimum where a regex sets no maximum
 
 _CATEGORIES = {
@@ -86,6 +87,7 @@ class Walker:
         tree = parser.parse(regex.pattern, regex.flags & ~re.UNICODE)
         self._tree = tree
         self._fold = bool((regex.flags | tree.state.flags) & re.IGNORECASE)
+        self._bytes: dict[int, bytes] = {}  # by the node, which the tree keeps alive
 
     def make(self, rng: random.Random) -> bytes:
         return self._sequence(self._tree, rng, self._fold)
@@ -109,7 +111,10 @@ class Walker:
             return self._sequence(body, rng, inner)
         if code is op.ATOMIC_GROUP:
             return self._sequence(value, rng, fold)
-        byte = bytes([rng.choice(_bytes_of(code, value))])
+        known = self._bytes.get(id(value)) if code is op.IN else _bytes_of(code, value)
+        if known is None:
+            known = self._bytes[id(value)] = _bytes_of(code, value)
+        byte = bytes([rng.choice(known)])
         return rng.choice((byte, byte.swapcase())) if fold else byte
 
 
@@ -138,9 +143,12 @@ class Corpus:
         while len(pool) < POOL + len(samples) and tries < TRIES:
             tries += 1
             value = walker.make(rng)
-            found = rule.regex.search(value)
-            if found is not None and rule.check(found.group()):
-                pool.append(found.group())
+            for _ in range(AGAIN if rule.checked else 1):
+                found = rule.regex.search(value)
+                if found is not None and rule.check(found.group()):
+                    pool.append(found.group())
+                    break
+                value = change_digit(value, rng)
         if rule.near is not None:
             pool = [dressed(rule.near, value, rng) for value in pool]
         if not pool:

@@ -12,7 +12,9 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +26,7 @@ from dlp.errors import PackError
 from dlp.model import Action, DecidedBy
 from dlp.policy import KernelPolicies, KernelPolicy, PolicyFlag, RuleRow
 from dlp.signatures.compiler import compile_packs
-from dlp.signatures.image import KernelImage
+from dlp.signatures.image import LANE_SHAPES, KernelImage
 from dlp.signatures.pack import Pack, load_packs
 from tests.oracle import packs
 from tests.oracle.cases import Case
@@ -34,7 +36,7 @@ from tests.oracle.model import Place
 from tests.oracle.packs import Packs
 from tests.oracle.wire import Wire
 
-# Some of each kind: all packs would make a campaign some times longer.
+# Packs of each kind; not all, as some validators are in the product and not in the model.
 BUILT_IN = (
     "pci",
     "pii-br",
@@ -52,8 +54,9 @@ BUILT_IN = (
 NETNS = 0x0DDB_A115
 SLOT = NETNS % abi.WORKLOADS
 HMAC_KEY = b"oracle"
-LEAST = 3  # packs: cards, secrets, keywords
 ENOUGH = 60  # signatures of a pack
+EVERY = 2  # such a part of the broad set is in the core, and the first of each kind
+ROOM = 6  # such a part of a set at most may have no room beside the others at a stride
 NEVER = 0xFF  # distinct values: more than any case has
 _TIME = abi.EventStruct.time_ns
 _PAYLOAD_TIME = abi.PayloadStruct.time_ns
@@ -68,47 +71,92 @@ class SignatureSet:
     packs: Packs
 
 
-def signature_set(stride: int | None = None) -> SignatureSet:
-    """The built-in packs; with a stride, those of their signatures that can be had at it."""
-    loaded = tuple(map(_thinned, load_packs(BUILT_IN, Path.cwd())))
-    if stride is not None:
-        loaded = tuple(_at_stride(pack, stride) for pack in loaded)
-    image = _compiled([pack for pack in loaded if pack.signatures], stride)
+def signature_set(stride: int | None = None, *, broad: bool = False) -> SignatureSet:
+    """The core of the built-in packs, or many of their signatures.
+
+    With a stride, those of the signatures that can be had at it.
+    """
+    loaded, image = _broad(stride)
+    if not broad:
+        image = _compiled(_kept(loaded, _core(image)), stride)
     ids = [signature.id for signature in image.signatures]
     inspected = frozenset(s.id for s in image.signatures if s.decided is DecidedBy.INSPECTOR)
-    known = packs.load(BUILT_IN, inspected)
+    known = packs.load(BUILT_IN, inspected, frozenset(ids))
     rules = {rule.id: rule for rule in known.rules}
-    samples = {name: known.samples[name] for name in ids}
-    chosen = Packs(tuple(rules[name] for name in ids), samples)
+    chosen = Packs(tuple(rules[name] for name in ids), known.samples)
     return SignatureSet(f"stride {image.stride}", image, chosen)
 
 
-def _compiled(chosen: list[Pack], stride: int | None) -> KernelImage:
-    """At some strides the digit lane has no room for all regions: with fewer of them then."""
-    while True:
+@cache
+def _broad(stride: int | None) -> tuple[tuple[Pack, ...], KernelImage]:
+    loaded = tuple(map(_thinned, load_packs(BUILT_IN, Path.cwd())))
+    if stride is not None:
+        loaded = _kept(loaded, _possible(loaded, stride))
+    return loaded, _compiled(loaded, stride)
+
+
+def _core(image: KernelImage) -> set[str]:
+    """Signatures of each validator, lane and way to decide, and some from all over the set."""
+    kinds: dict[object, str] = {}
+    for one in image.signatures:
+        lane = any(image.shapes[index].lane for index in one.shapes)
+        kinds.setdefault((one.check, one.sums, one.near is None, one.decided, lane), one.id)
+    return {*kinds.values(), *(one.id for one in image.signatures[::EVERY])}
+
+
+def _kept(chosen: Sequence[Pack], ids: Collection[str]) -> tuple[Pack, ...]:
+    return tuple(
+        dataclasses.replace(pack, signatures=tuple(one for one in pack.signatures if one.id in ids))
+        for pack in chosen
+    )
+
+
+def _possible(chosen: Sequence[Pack], stride: int) -> set[str]:
+    """Those that a stride allows, as many as the digit lane has room for.
+
+    A larger stride has more in the lane. Those that take most of it go first, while another
+    has the same checksum.
+    """
+    lanes: dict[str, int] = {}
+    kinds: dict[str, object] = {}
+    for pack in chosen:
+        for one in pack.signatures:
+            alone = dataclasses.replace(pack, signatures=(one,))
+            try:
+                image = compile_packs([alone], stride=stride)
+            except PackError:
+                continue
+            lanes[one.id] = len(image.lane.shapes)
+            kinds[one.id] = (image.signatures[0].check, image.signatures[0].sums)
+    while sum(lanes.values()) > LANE_SHAPES:
+        alike = Counter(kinds[name] for name in lanes)
+        spare = [name for name in lanes if lanes[name] and alike[kinds[name]] > 1]
+        del lanes[max(spare or lanes, key=lanes.__getitem__)]
+    return set(lanes)
+
+
+def _compiled(chosen: Sequence[Pack], stride: int | None) -> KernelImage:
+    """The image, without the few signatures that have no room beside the others at a stride.
+
+    Raises PackError where they are many, or none is at fault.
+    """
+    left = {one.id: one.place for pack in chosen for one in pack.signatures}
+    room = len(left) // ROOM if stride is not None else 0
+    for tried in range(room + 1):
         try:
-            return compile_packs(chosen, stride=stride)
-        except PackError:
-            if len(chosen) <= LEAST:
+            return compile_packs(_kept(chosen, left), stride=stride)
+        except PackError as error:
+            fault = [name for name, place in left.items() if place == error.place]
+            if tried == room or not fault:
                 raise
-            del chosen[-LEAST]
+            del left[fault[0]]
+    raise AssertionError("unreachable")
 
 
 def _thinned(pack: Pack) -> Pack:
     """Some signatures of a large pack, from all over it: the model matches each by itself."""
     step = max(1, len(pack.signatures) // ENOUGH)
     return dataclasses.replace(pack, signatures=pack.signatures[::step])
-
-
-def _at_stride(pack: Pack, stride: int) -> Pack:
-    kept = []
-    for signature in pack.signatures:
-        try:
-            compile_packs([dataclasses.replace(pack, signatures=(signature,))], stride=stride)
-        except PackError:
-            continue
-        kept.append(signature)
-    return dataclasses.replace(pack, signatures=tuple(kept))
 
 
 def alert_on_everything(signatures: int) -> KernelPolicies:

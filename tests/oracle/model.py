@@ -1,6 +1,8 @@
 """What the kernel must report of a stream that is cut into segments: the model.
 
 It knows regular expressions and checksums, and nothing of shapes, q-grams, tails or chunks.
+Expressions that cannot match in a text are not tried on it: `sieve` tells, from fixed bytes and
+the number of digits.
 
 A signature matches at a start with the first segment whose end, taken as the end of the text,
 lets `regex.match(stream so far, start)` succeed on a value that passes the checksum and has a
@@ -10,7 +12,9 @@ segment and never again. A datagram stands alone.
 One thing is left to the kernel: where a number passes its checksum at the end of one segment and,
 grown by the next, passes it again, it may be reported a second time, as the longer number it is.
 So may a match that ended with the segment because its expression names the end of the data, where
-another alternative takes more of the next.
+another alternative takes more of the next; one that is told apart by its whole normalised value;
+and one that another alternative makes of it with the next segment, with no match of any length
+between the two.
 
 Matches that are longer than the kernel decides are only asked for as a prefilter: it must have
 fired by that segment.
@@ -24,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.oracle.checks import Check, alphanumerics, none
+from tests.oracle.sieve import Sieve
 
 SPAN = 126
 # A match and its boundaries end within SPAN and a few bytes of look-ahead, so what starts
@@ -41,18 +46,18 @@ class Near:
 
     def holds(self, text: bytes, start: int) -> bool:
         """Whether one stands before text[start]; nothing stands before the text."""
-        lower = text.lower()
         for word in self.keywords:
-            for gap in range(self.distance + 1):
-                end = start - gap
-                first = end - len(word)
+            low = max(0, start - self.distance - len(word))
+            before = text[low:start].lower()
+            at = before.find(word.lower())
+            while at >= 0:
+                first, end = low + at, low + at + len(word)
                 if (
-                    first >= 0
-                    and lower[first:end] == word.lower()
-                    and not text[end : end + 1].isalnum()
+                    not text[end : end + 1].isalnum()
                     and not text[max(0, first - 1) : first].isalnum()
                 ):
                     return True
+                at = before.find(word.lower(), at + 1)
         return False
 
 
@@ -133,13 +138,46 @@ def matches(rule: Rule, text: bytes, low: int, high: int) -> Iterator[tuple[int,
         low = start + 1
 
 
-class Model:
-    """Judges streams and datagrams for one set of rules; holds no state between calls."""
+def grows(rule: Rule, text: bytes, start: int, short: int, length: int) -> bool:
+    """Whether a longer match at a place is another than the shorter one that was before it.
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    Of a run that only went on the kernel knows as little as makes it a match: it is the same.
+    """
+    return (
+        rule.checked
+        or rule.ended
+        or rule.normalise
+        or not all(
+            rule.regex.fullmatch(text, start, start + between)
+            for between in range(short + 1, length)
+        )
+    )
+
+
+class Model:
+    """Judges streams and datagrams for one set of rules; holds no state between calls.
+
+    Args:
+        sieved: whether expressions that cannot match are passed over, which changes nothing.
+    """
+
+    def __init__(self, rules: Sequence[Rule], *, sieved: bool = True) -> None:
         self.rules = tuple(rules)
-        self._exact = [(i, rule) for i, rule in enumerate(rules) if rule.exact]
-        self._loose = [(i, rule) for i, rule in enumerate(rules) if not rule.exact]
+        self._sieved = sieved
+        self._exact = [number for number, rule in enumerate(rules) if rule.exact]
+        self._loose = [number for number, rule in enumerate(rules) if not rule.exact]
+        self._sieves = {
+            exact: Sieve((number, self.rules[number].regex) for number in numbers)
+            for exact, numbers in ((True, self._exact), (False, self._loose))
+        }
+
+    def _tried(self, text: bytes, *, exact: bool) -> Iterator[tuple[int, Rule]]:
+        """The rules that can match in a text."""
+        if self._sieved:
+            numbers = self._sieves[exact].left(text)
+        else:
+            numbers = self._exact if exact else self._loose
+        return ((number, self.rules[number]) for number in numbers)
 
     def stream(self, data: bytes, segments: Sequence[Segment]) -> list[Expected]:
         """A TCP flow. The first segment's start is stream offset `segments[0].start`."""
@@ -161,7 +199,7 @@ class Model:
                 self._tolerate(expected, data, base, following, segment)
             if segment.end > following:
                 self._require(expected, seen, text, base, following)
-                for number, rule in self._loose:
+                for number, rule in self._tried(text, exact=False):
                     if number not in fired and any(matches(rule, text, 0, len(text))):
                         fired.add(number)
                         expected.prefilters.add(number)
@@ -178,14 +216,14 @@ class Model:
     ) -> None:
         """What the bytes from `following` on bring to light; `text` begins at `base`."""
         low = max(0, following - base - WINDOW)
-        for number, rule in self._exact:
+        for number, rule in self._tried(text[low:], exact=True):
             for start, length in matches(rule, text, low, len(text)):
                 place = Place(number, base + start)
                 found = Found(length, rule.value(text[start : start + length]))
                 if place not in seen:
                     seen[place] = length
                     expected.due[place] = found
-                elif (rule.checked or rule.ended) and length > seen[place]:
+                elif length > seen[place] and grows(rule, text, start, seen[place], length):
                     expected.tolerated[place] = found
 
     def _tolerate(
@@ -196,11 +234,11 @@ class Model:
         That is all that was before, nothing, or what lies in the bytes kept of the stream.
         """
         ends = {again.end, min(again.end, following)}
-        for number, rule in self._exact:
-            for origin in {0, base, again.start, max(0, following - KEPT)}:
-                for end in ends:
-                    low = max(0, again.start - origin - WINDOW)
-                    text = data[origin:end]
+        for origin in {0, base, again.start, max(0, following - KEPT)}:
+            for end in ends:
+                low = max(0, again.start - origin - WINDOW)
+                text = data[origin:end]
+                for number, rule in self._tried(text[low:], exact=True):
                     for start, length in matches(rule, text, low, end - origin):
                         value = rule.value(text[start : start + length])
                         expected.tolerated[Place(number, origin + start)] = Found(length, value)

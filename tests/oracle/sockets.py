@@ -156,7 +156,7 @@ def usable(judge: Judge, count: int) -> Iterator[Case]:
 
 def campaign(seed: int, count: int, stride: int | None = None) -> SocketTally:
     """Judge the seed's first `count` such cases by the model of those run packet by packet."""
-    judge = judge_of(stride, seed)
+    judge = judge_of(stride, seed, broad=True)
     with Kernel() as kernel:
         kernel.load(judge.set)
         with Sockets(kernel) as road:

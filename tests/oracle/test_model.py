@@ -87,6 +87,24 @@ def test_gap_begins_anew():
     assert [{}, {}] == [lengths(each) for each in found]
 
 
+@pytest.mark.parametrize(
+    ("source", "normalise", "tolerated"),
+    [
+        (rb"\bGOOG(?:1E[A-Z0-9]{6}|[A-Z0-9]{4})\b", False, {Place(0, 0)}),
+        (rb"\bGOOG[A-Z0-9]{4,8}\b", False, set()),
+        (rb"\bGOOG[A-Z0-9]{4,8}\b", True, {Place(0, 0)}),
+    ],
+)
+def test_what_grows(source, normalise, tolerated):
+    """Another alternative, or another value, may be told again; a run that goes on may not."""
+    rule = Rule("grown", re.compile(source), checks.none, normalise=normalise)
+    first, second = Model([rule]).stream(b"GOOG1EABCDEF", [Segment(0, 8), Segment(8, 12)])
+
+    assert {Place(0, 0): 8} == lengths(first)
+    assert {} == second.due
+    assert tolerated == set(second.tolerated)
+
+
 def test_datagrams_stand_alone():
     """A card cut over two datagrams is in neither; starts count from the datagram."""
     data = b"4111111111111111 4111111111111111"

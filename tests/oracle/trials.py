@@ -91,7 +91,7 @@ def _test(name: str, mutant: Mutant | None, tests: Sequence[str]) -> Trial:
 
 def _try(name: str, text: str, kinds: tuple[str, ...], seed: int) -> Trial:
     """Run cases until one disagrees."""
-    judge = judge_of(None, seed)
+    judge = judge_of(None, seed, broad=True)
     numbers = (n for n in count() if not kinds or judge.cases.kind_of(n) in kinds)
     tried = 0
     with Kernel(text=text) as kernel:

@@ -130,7 +130,7 @@ def test_old_files_go(tmp_path):
 
 
 def test_speed(tmp_path):
-    """1,000 signatures are there again in a fraction of what compiling them takes."""
+    """1,000 signatures are there again within 0.3 s of processor time, a fraction of compiling."""
     many = [
         signature(rf"\btok{n:04}_[0-9a-f]{{32}}\b", id_=f"made.token.n{n}") for n in range(1000)
     ]
@@ -142,7 +142,10 @@ def test_speed(tmp_path):
     Cache(tmp_path).subjects([pack(*many)])
     Cache(tmp_path).image([pack(*many)])
 
-    assert time.process_time() - begun < cold / 3
+    warm = time.process_time() - begun
+
+    assert warm < 0.3
+    assert warm < cold / 3
 
 
 def test_usual_directory(monkeypatch, tmp_path):

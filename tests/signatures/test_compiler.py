@@ -2,6 +2,7 @@ import itertools
 import random
 import string
 import time
+from collections import Counter
 
 import pytest
 
@@ -13,6 +14,17 @@ from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import Check
 from dlp.signatures.weighted import Weighted
 from tests.signatures.making import pack, regex_pack, signature
+
+# Signatures that the kernel cannot decide, by family; `dlp signatures explain` tells why.
+INSPECTED = {
+    "crypto": 23,
+    "pii": 23,
+    "phi": 4,
+    "pci": 3,
+    "secrets": 3,
+    "exfil": 2,
+    "source-code": 2,
+}
 
 
 def test_deterministic(packs, image):
@@ -52,7 +64,7 @@ def test_decided(image):
     cards = {one.id: one for one in image.signatures if one.id.startswith("pci.card.")}
 
     assert {"secrets.jwt.token", "pii.eu.vat"} <= {one.id for one in inspected}
-    assert len(inspected) < len(image.signatures) / 2
+    assert INSPECTED == Counter(one.id.split(".")[0] for one in inspected)
     assert all(one.check is Check.NONE and one.why for one in inspected)
     assert all(one.check for one in cards.values() if one not in inspected)
     # Behind their word, of whose letters Luhn in the kernel knows nothing.

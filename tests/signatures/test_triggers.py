@@ -16,6 +16,31 @@ from dlp.signatures.gramtable import GramTable
 from dlp.signatures.image import KernelImage
 from tests.signatures.making import begun, pack, regex_pack, signature
 
+# What begins as ordinary words do, or as many others, has no front of its own.
+UNTRIGGERED = {
+    "secrets.arcgis.api-key",
+    "secrets.clickhouse.secret",
+    "secrets.digitalocean.spaces-id",
+    "secrets.figma.access-token",
+    "secrets.generic.password-assignment",
+    "secrets.generic.secret-assignment",
+    "secrets.gitlab.registration-token",
+    "secrets.instagram.access-token",
+    "secrets.linode.access-token",
+    "secrets.logzio.token",
+    "secrets.notion.legacy-token",
+    "secrets.paypal.client-secret",
+    "secrets.pinterest.access-token",
+    "secrets.reddit.client-secret",
+    "secrets.saml.assertion",
+    "secrets.slack.legacy-token",
+    "secrets.sonarqube.legacy-token",
+    "secrets.stripe.test-key",
+    "secrets.twilio.auth-token",
+    "secrets.virustotal.api-key",
+    "secrets.zoho.oauth-token",
+}
+
 
 def every(packs):
     return [one for each in packs for one in each.signatures]
@@ -61,7 +86,7 @@ def test_what_has_a_trigger(held):
     bare = {"pci.card.visa", "pii.us.ssn", "pii.iban.mixed", "pii.br.cpf", "phi.us.npi"}
     assert bare.isdisjoint(known)
     secrets = {one.id for one in held.signatures if one.id.startswith("secrets.")}
-    assert len(secrets - known.keys()) < len(secrets) / 20
+    assert UNTRIGGERED == secrets - known.keys()
 
 
 def test_triggers_are_short(held):
@@ -92,18 +117,20 @@ def test_limits(held):
 def test_every_sample_cut_anywhere(packs, held):
     """Once its trigger's bytes are there a hold begins at the match's start, at each phase."""
     known = bounded(held)
+    numbers = {one.id: number for number, one in enumerate(held.signatures)}
     seen = set()
     for source in every(packs):
         if source.id not in known:
             continue
+        runner = model.Model(held, only=[numbers[source.id]])
         for sample in source.must_match:
             for start, end in finds(source.regex, source.validator, sample):
                 least = start + known[source.id]
                 if least > end:
                     seen.add(source.id)  # shorter than another alternative's trigger
-                for phase in range(held.stride):
-                    for cut in {least, least + 1, end} & set(range(least, end + 1)):
-                        begun = model.triggered(held, sample[:cut], phase).get(source.id, {})
+                for phase in range(6):
+                    for cut in range(least, end + 1):
+                        begun = runner.triggered(sample[:cut], phase).get(source.id, {})
                         assert begun.get(start, 1 << 20) <= least
                         seen.add(source.id)
     assert known.keys() == seen

@@ -1,5 +1,6 @@
 """What stands in the kernel's tables is what the kernel acts on."""
 
+import functools
 import hmac
 import ipaddress
 import time
@@ -196,6 +197,23 @@ def keys(bench, name: str) -> list:
     return list(bench.datapath.tables[name].keys())
 
 
+def grams_of(bench, generation: int) -> set[int]:
+    """What the programs can meet: each bucket's anchors, from its first to its last."""
+    tables = bench.datapath.tables
+    row = functools.cache(lambda name, number: tables[name].lookup(c_uint32(number)))
+    found = set()
+    for bucket in range(abi.GRAM_BUCKETS):
+        at, place = divmod(bucket, abi.GRAM_STARTS)
+        number = row("gram_starts", generation * 16 + at).first[place]
+        last = False
+        while not last:
+            at, place = divmod(number, abi.GRAM_ROW)
+            anchor = row("anchors", generation * abi.GRAM_ROWS + at).entry[place]
+            found.add(anchor.gram)
+            number, last = number + 1, anchor.last
+    return found - {0}
+
+
 @pytest.mark.kernel
 def test_nothing_of_the_old_set_is_left(bench, images):
     """A generation that is written anew holds the new set's anchors, rules and exceptions alone."""
@@ -205,12 +223,19 @@ def test_nothing_of_the_old_set_is_left(bench, images):
     bench.load(alpha, policy(alpha, exceptions=(digest,)))
     bench.load(bravo, policy(bravo))
     live = bench.datapath.settings.generation
-    grams = {key.value & 0xFFFFFFFF for key in keys(bench, "anchors") if key.value >> 32 == live}
-    rules = {key.value & 0x7FFFFFFF for key in keys(bench, "rules") if key.value >> 31 == live}
+    grams = grams_of(bench, live)
+    pages = bench.datapath.tables["rule_pages"]
+    own = [key for key in keys(bench, "rule_pages") if key.value >> 12 == live]
+    rules = {
+        (key.value >> 6 & 63, (key.value & 63) * abi.RULE_PAGE + place)
+        for key in own
+        for place, number in enumerate(pages.lookup(key).rule)
+        if number
+    }
     exceptions = {key.policy >> 31 for key in keys(bench, "exceptions")}
 
     assert {int.from_bytes(gram, "little") for gram in bravo.anchors} == grams
-    assert {0, 1 << 16} == rules
+    assert {(0, 0), (1, 0)} == rules
     assert live not in exceptions
 
 

@@ -29,16 +29,16 @@ def memory(live: Sequence[Pack], shadow: Sequence[Pack], scratch: Path, results:
     builtin = load_packs(builtin_names(), scratch)
     columns: dict[str, Mapping[str, int]] = {}
     for name, title, first, second in (
-        ("tables.shadow", "1,000 and 1,000 in shadow", live, (*live, *shadow)),
-        ("tables.builtin", "built-in packs", builtin, builtin),
+        ("shadow", "1,000 and 1,000 in shadow", live, (*live, *shadow)),
+        ("builtin", "built-in packs", builtin, builtin),
     ):
-        with protected.built(name, scratch) as datapath:
+        with protected.built(f"tables-{name}", scratch) as datapath:
             count = sum(len(pack.signatures) for pack in first)
             for packs in (first, second):
                 _load(datapath, compile_packs(packs), count)
             columns[title] = datapath.table_memory()
         total = sum(columns[title].values()) / _MB
-        results.measures[name] = Spread.of([total])
+        results.measures[f"tables.{name}"] = Spread.of([total])
     largest = sorted(next(iter(columns.values())).items(), key=lambda each: -each[1])[:_NAMED]
     rows = [
         (name, tuple(Spread.of([own[name] / _MB]) for own in columns.values()))

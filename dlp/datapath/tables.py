@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes as ct
 import itertools
 import math
-import struct
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +85,8 @@ SIGNATURE_TABLES = (
 )
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
-_ANCHOR = struct.Struct("=IHbB")
+_LAST = 1 << 56  # of struct dlp_anchor as a number
+_ENTRY = _LAST - 1
 _NOT_ALNUM = 0xFF
 _FOLDED = 0xDF
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -323,27 +323,34 @@ def _lane(image: KernelImage) -> abi.LaneStruct:
 
 
 def _anchor_table(anchors: Anchors) -> tuple[bytes, bytes]:
-    """Rows of struct dlp_gram_starts and of struct dlp_anchors, packed.
+    """Rows of struct dlp_gram_starts and of struct dlp_anchors, packed (little endian).
 
-    ctypes would take a second for tens of thousands.
+    Numbers of 64 bits all the way: objects for tens of thousands would take a second.
 
     Raises KernelError where there are more than a generation has room for.
     """
-    buckets: dict[int, list[tuple[int, int, int]]] = {}
-    for gram, entries in anchors.items():
-        number = int.from_bytes(gram, "little")
-        own = buckets.setdefault((number * GRAM_MULTIPLIER & _MASK64) >> _BUCKET_SHIFT, [])
-        own += ((number, shape, offset) for shape, offset in entries)
-    starts = array("H", [0]) * abi.GRAM_BUCKETS
-    packed = [_ANCHOR.pack(0, 0, 0, 1)]
-    for bucket, own in buckets.items():
-        if len(packed) + len(own) > abi.GRAM_ENTRIES + 1:
-            raise KernelError("writing map anchors: the table is full", remedy="enable fewer packs")
-        starts[bucket] = len(packed)
-        packed += (_ANCHOR.pack(*one, 0) for one in own[:-1])
-        packed.append(_ANCHOR.pack(*own[-1], 1))
-    rows = b"".join(packed)
-    return starts.tobytes(), rows + bytes(-len(rows) % ct.sizeof(abi.AnchorsStruct))
+    sorted_by_bucket = sorted(
+        (number * GRAM_MULTIPLIER & _MASK64) >> _BUCKET_SHIFT << 56
+        | (offset & 0xFF) << 48
+        | shape << 32
+        | number
+        for gram, entries in anchors.items()
+        for number in (int.from_bytes(gram, "little"),)
+        for shape, offset in entries
+    )
+    if len(sorted_by_bucket) > abi.GRAM_ENTRIES:
+        raise KernelError("writing map anchors: the table is full", remedy="enable fewer packs")
+    starts = array("H", bytes(2 * abi.GRAM_BUCKETS))
+    rows, before = array("Q", [0]), -1
+    for place, entry in enumerate(sorted_by_bucket, 1):
+        bucket = entry >> 56
+        if bucket != before:
+            starts[bucket], before = place, bucket
+            rows[-1] |= _LAST
+        rows.append(entry & _ENTRY)
+    rows[-1] |= _LAST
+    rows.extend([0] * (-len(rows) % abi.GRAM_ROW))
+    return starts.tobytes(), rows.tobytes()
 
 
 def _keyword(word: bytes) -> abi.KeywordStruct:

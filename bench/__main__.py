@@ -8,23 +8,24 @@ import platform
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import enforcing, gateway, sections
+from bench import enforcing, gateway, sections, tables
 from bench.corpora import SIZE, Corpus, corpora, planted
 from bench.namespaces import BenchError, cleared
 from bench.released import RELEASE
 from bench.report import Results, comparison, render, to_json
 from bench.sections import Plan
-from bench.signatures import CARD, DIGIT_PACKS, PACK, pack_text, tokens
+from bench.signatures import CARD, DIGIT_PACKS, PACK, Token, pack_text, tokens
 from dlp.errors import DlpError
 from dlp.signatures.pack import Pack, load_pack, load_packs
 
 SECTIONS = (
     *("testrun", "packet", "gso", "throughput", "startup"),
-    *("guard", "against", "hold", "stream", "worst", "tamper", "flood", "switch"),
+    *("guard", "against", "hold", "stream", "worst", "tamper", "flood", "switch", "tables"),
 )
 # What takes long: left out by --quick unless it is named.
 _LONG = ("throughput", "startup", "against", "stream", "tamper", "flood", "switch")
@@ -94,6 +95,10 @@ def _measure(options: argparse.Namespace) -> Results:
             enforcing.against(
                 plan, packs, plan.scratch / sections.HUNDRED / f"{PACK}.yaml", results
             )
+        if "tables" in chosen:
+            shadow = tokens(2000)[1000:]
+            others = _token_pack(Path(scratch) / "shadow", shadow)
+            tables.memory(sets[sections.THOUSAND], (others,), Path(scratch), results)
         if "tamper" in chosen:
             enforcing.tamper(plan, results)
     return results
@@ -104,7 +109,7 @@ def _plan(options: argparse.Namespace, scratch: Path) -> tuple[Plan, dict[str, t
     digits = load_packs(DIGIT_PACKS, scratch)
     built_in = sum(len(pack.signatures) for pack in digits)
     sets = {
-        name: (*digits, _token_pack(scratch / name, size - built_in))
+        name: (*digits, _token_pack(scratch / name, tokens(size - built_in)))
         for name, size in ((sections.HUNDRED, 100), (sections.THOUSAND, 1000))
     }
     filling = tokens(100 - built_in)
@@ -128,10 +133,10 @@ def _plan(options: argparse.Namespace, scratch: Path) -> tuple[Plan, dict[str, t
     return plan, sets
 
 
-def _token_pack(directory: Path, count: int) -> Pack:
+def _token_pack(directory: Path, members: Sequence[Token]) -> Pack:
     directory.mkdir()
     file = directory / f"{PACK}.yaml"
-    file.write_text(pack_text(tokens(count)))
+    file.write_text(pack_text(members))
     return load_pack(file)
 
 

@@ -104,6 +104,8 @@ TARGETS = (
     Target("worst.us", "worst 32 KB packet within budget", Bound.AT_MOST, 60, None, "µs"),
     Target("tamper.ms", "re-attached after tampering", Bound.AT_MOST, 20, None, "ms"),
     Target("tamper.passed", "packets past the guard meanwhile", Bound.AT_MOST, 0, None, ""),
+    Target("tables.shadow", "kernel tables, 1,000 and shadow", Bound.AT_MOST, 8, None, "MB"),
+    Target("tables.builtin", "kernel tables, built-in packs", Bound.AT_MOST, 8, None, "MB"),
     Target("flood.forgotten", "blocks forgotten, 1 M flows", Bound.AT_MOST, 0, None, ""),
 )
 

@@ -19,11 +19,18 @@
 #define DLP_CLASSES 256
 #define DLP_CLASS_WORDS 1024 /* four for each class; class 0 has all bytes */
 #define DLP_ANCHORS 8 /* shapes that may share one q-gram */
+#define DLP_GRAM_BUCKETS 32768 /* of the table of q-grams; a product's top 15 bits name one */
+#define DLP_GRAM_STARTS 2048 /* buckets in a row of the table of starts */
+#define DLP_GRAM_ENTRIES 65535 /* of a generation, behind entry 0 */
+#define DLP_GRAM_ROW 512 /* entries in a row: 4 KB */
+#define DLP_GRAM_ROWS 128
 #define DLP_LANE 64 /* shapes of the digit lane, one bit each */
 #define DLP_BLOOM_WORDS \
 	8192 /* the most; small sets use the first 2048: 16 KB stay in the L1 data cache */
 #define DLP_SIGNATURES 4096
 #define DLP_SHAPES 16384
+#define DLP_RULES 8192 /* different rows of all policies; row 0 is none */
+#define DLP_RULE_PAGE 64 /* signatures of a page */
 #define DLP_SUMS 256 /* weighted sums, each once however many signatures name it */
 #define DLP_SUM_LONGEST 32
 #define DLP_SUM_LARGEST 127
@@ -262,16 +269,29 @@ struct dlp_shape {
 	__u8 near; /* 1: a keyword has to stand before it */
 };
 
-struct dlp_anchor_entry {
+/* A shape that a q-gram may announce. */
+struct dlp_anchor {
+	__u32 gram; /* folded, little endian */
 	__u16 shape;
 	__s8 offset; /* of the q-gram from the start of the match; -1: with the byte before it */
-	__u8 pad;
+	__u8 last; /* 1: of its bucket */
 };
 
-/* Value of the q-gram table; key is (generation << 32 | folded gram, little endian). */
-struct dlp_anchor {
-	__u32 count;
-	struct dlp_anchor_entry entry[DLP_ANCHORS];
+/*
+ * The table of q-grams: all anchors of a generation, those of a bucket one behind the other.
+ * Two arrays take a third of the memory of a hash, and are read in a fraction of the time.
+ * Key: generation * DLP_GRAM_ROWS + number / DLP_GRAM_ROW.
+ */
+struct dlp_anchors {
+	struct dlp_anchor entry[DLP_GRAM_ROW];
+};
+
+/*
+ * The number of each bucket's first anchor; of an empty one 0, an anchor of no gram.
+ * Key: generation * DLP_GRAM_BUCKETS / DLP_GRAM_STARTS + bucket / DLP_GRAM_STARTS.
+ */
+struct dlp_gram_starts {
+	__u16 first[DLP_GRAM_STARTS];
 };
 
 /* What a signature needs once a shape of it fits. */
@@ -347,7 +367,16 @@ struct dlp_lane {
 	__u8 offset[DLP_LANE]; /* from the start of the match to its first digit group */
 };
 
-/* Key of the action table: (generation << 31 | policy << 16 | signature); no entry: not in the policy. */
+/*
+ * Which rule of a policy a signature has. Policies say the same of most signatures, so rows are
+ * there once each, and named by number. Key: generation << 12 | policy << 6 | signature / DLP_RULE_PAGE;
+ * no entry, or 0: not in the policy.
+ */
+struct dlp_rule_page {
+	__u16 rule[DLP_RULE_PAGE];
+};
+
+/* Key: generation * DLP_RULES + number. */
 struct dlp_rule {
 	__u8 action; /* enum dlp_action */
 	__u8 index; /* of the rule in its policy */

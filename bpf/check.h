@@ -307,7 +307,6 @@ int check(struct __sk_buff *skb)
 			continue;
 		number = shape->signature & (DLP_SIGNATURES - 1);
 		s->index_key = s->generation * DLP_SIGNATURES + number;
-		s->rule_key = s->generation << 31 | s->policy << 16 | number;
 		signature = signatures.lookup(&s->index_key);
 		if (!signature)
 			continue;
@@ -330,7 +329,7 @@ int check(struct __sk_buff *skb)
 			tally(s, DLP_R_CHECK_FAILED, 1, 0);
 		if (s->part || !s->holds)
 			continue;
-		rule = rules.lookup(&s->rule_key);
+		rule = find_rule(s, number);
 		if (!rule)
 			continue;
 		shadow = rule->flags & DLP_RULE_SHADOW;

@@ -106,6 +106,24 @@ static __always_inline u64 word_index_of(u64 v)
 	return v;
 }
 
+/* The policy's rule for a signature; 0 where it has none. */
+static __always_inline struct dlp_rule *find_rule(struct scratch *s, u32 signature)
+{
+	u64 place = signature & (DLP_RULE_PAGE - 1);
+	struct dlp_rule_page *page;
+
+	s->rule_key = s->generation << 12 | s->policy << 6 | signature / DLP_RULE_PAGE;
+	page = rule_pages.lookup(&s->rule_key);
+	if (!page)
+		return 0;
+	asm volatile("%0 &= 63" : "+r"(place));
+	s->rule_key = page->rule[place];
+	if (!s->rule_key)
+		return 0;
+	s->rule_key += s->generation * DLP_RULES;
+	return rules.lookup(&s->rule_key);
+}
+
 static __always_inline u64 literal_differs(const struct dlp_shape *shape, const u8 *p)
 {
 	u64 differs = 0;

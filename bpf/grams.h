@@ -6,7 +6,8 @@
  */
 
 #define GRAM_BLOCKS 160 /* turns a call */
-#define GRAM_STEPS 768
+#define GRAM_STEPS 704
+#define GRAM_BUCKET_SHIFT 49 /* of a product, to the bucket's number */
 
 static __always_inline void push_gram(struct scratch *s, const struct bloom_probe *bloom,
 				      const u8 *p, u64 position)
@@ -24,6 +25,28 @@ static __always_inline void push_grams(struct scratch *s, const struct bloom_pro
 #pragma unroll
 	for (u32 at = 0; at < BLOCK; at += stride)
 		push_gram(s, bloom, p + at, position + at);
+}
+
+/* Anchor number `s->entry` of the bucket of `s->gram_key`; of an empty one it is nobody's. */
+static __always_inline struct dlp_anchor *find_anchor(struct scratch *s)
+{
+	u64 bucket = s->gram_key * GRAM_MULTIPLIER >> GRAM_BUCKET_SHIFT, at = bucket;
+	struct dlp_gram_starts *starts;
+	struct dlp_anchors *row;
+
+	s->index_key =
+		s->generation * (DLP_GRAM_BUCKETS / DLP_GRAM_STARTS) + (bucket / DLP_GRAM_STARTS);
+	starts = gram_starts.lookup(&s->index_key);
+	if (!starts)
+		return 0;
+	asm volatile("%0 &= 2047" : "+r"(at));
+	at = starts->first[at] + s->entry;
+	s->index_key = s->generation * DLP_GRAM_ROWS + at / DLP_GRAM_ROW;
+	row = anchors.lookup(&s->index_key);
+	if (!row)
+		return 0;
+	asm volatile("%0 &= 511" : "+r"(at));
+	return row->entry + at;
 }
 
 int grams(struct __sk_buff *skb)
@@ -88,8 +111,8 @@ int grams(struct __sk_buff *skb)
 	for (i = 0; i < GRAM_STEPS; i++) {
 		struct dlp_anchor *anchor;
 		struct dlp_shape *shape;
-		u64 position, start, at, more;
-		u32 n, entry;
+		u64 position, start, at;
+		u32 n;
 
 		OPAQUE_VALUE(i);
 		BARRIER();
@@ -98,21 +121,16 @@ int grams(struct __sk_buff *skb)
 		position = index_of(s->gram_at[s->candidate & (CANDIDATES - 1)]);
 		if (position > PAYLOAD + CHUNK)
 			break;
-		s->gram_key = (u64)s->generation << 32 | *(u32 *)(buf->b + position) | FOLD;
-		anchor = anchors.lookup(&s->gram_key);
-		entry = s->entry;
-		if (!anchor || entry >= anchor->count) {
-			s->candidate++;
-			s->entry = 0;
+		s->gram_key = *(u32 *)(buf->b + position) | FOLD;
+		anchor = find_anchor(s);
+		if (!anchor)
+			return refuse();
+		s->candidate += anchor->last;
+		s->entry = (s->entry + 1) & ((u32)anchor->last - 1);
+		if (anchor->gram != (u32)s->gram_key)
 			continue;
-		}
-		/* Behind the last one at once to the next q-gram: a look-up less. */
-		more = below(entry + 1, anchor->count);
-		s->entry = (entry + 1) & -(u32)more;
-		s->candidate += 1 - (u32)more;
-		entry &= DLP_ANCHORS - 1;
-		start = position - (s64)anchor->entry[entry].offset;
-		s->shape_index = anchor->entry[entry].shape;
+		start = position - (s64)anchor->offset;
+		s->shape_index = anchor->shape;
 		s->shape_key = s->generation * DLP_SHAPES + s->shape_index;
 		shape = shapes.lookup(&s->shape_key);
 		if (!shape)

@@ -103,9 +103,8 @@ static __always_inline void judge_match(struct __sk_buff *skb, struct scratch *s
 		return;
 	number = shape->signature & (DLP_SIGNATURES - 1);
 	s->index_key = s->generation * DLP_SIGNATURES + number;
-	s->rule_key = s->generation << 31 | s->policy << 16 | number;
 	signature = signatures.lookup(&s->index_key);
-	rule = rules.lookup(&s->rule_key);
+	rule = find_rule(s, number);
 	if (!signature || !rule)
 		return;
 	action = rule->action;

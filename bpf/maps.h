@@ -261,17 +261,20 @@ BPF_ARRAY(constants, struct dlp_constants, 1);
 BPF_ARRAY(blooms, struct dlp_bloom, 2);
 BPF_ARRAY(classes, struct dlp_classes, 2);
 BPF_ARRAY(lanes, struct dlp_lane, 2);
+BPF_ARRAY(gram_starts, struct dlp_gram_starts, 2 * DLP_GRAM_BUCKETS / DLP_GRAM_STARTS);
+BPF_ARRAY(anchors, struct dlp_anchors, 2 * DLP_GRAM_ROWS);
 BPF_ARRAY(signatures, struct dlp_signature, 2 * DLP_SIGNATURES);
 BPF_ARRAY(sums, struct dlp_sum, 2 * DLP_SUMS);
 BPF_ARRAY(keywords, struct dlp_keyword, 2 * DLP_KEYWORDS);
 BPF_ARRAY(starts, struct dlp_starts, 2);
 BPF_ARRAY(nears, struct dlp_near, 2 * DLP_NEARS);
 BPF_ARRAY(policies, struct dlp_policy, 2 * DLP_POLICIES);
+BPF_ARRAY(rules, struct dlp_rule, 2 * DLP_RULES);
 
 /* Sparse tables: memory by what a set needs, not by what it may. */
 BPF_F_TABLE("hash", u32, struct dlp_shape, shapes, 2 * DLP_SHAPES, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u64, struct dlp_anchor, anchors, 65536, BPF_F_NO_PREALLOC);
-BPF_F_TABLE("hash", u32, struct dlp_rule, rules, 65536, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, struct dlp_rule_page, rule_pages,
+	    2 * DLP_POLICIES * DLP_SIGNATURES / DLP_RULE_PAGE, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_exception_key, u64, exceptions, 8192, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", struct dlp_who, struct dlp_binding, workloads, 65536, BPF_F_NO_PREALLOC);
 BPF_F_TABLE("hash", u64, struct dlp_word, words, 65536, BPF_F_NO_PREALLOC);

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dlp.signatures.image import ImageSignature
     from dlp.signatures.pack import Pack, Signature
 
-_GRAM_KEY = 8  # bytes: generation and q-gram
-
 _Packs = Annotated[
     list[str] | None,
     typer.Option("--pack", help="A pack by name or path; repeatable.", metavar="PACK"),
@@ -121,7 +119,7 @@ def explain(id_: _Id, *, held: _Held = False, pack: _Packs = None, config: _Conf
     rows = Rows(
         signature=sizeof(abi.SignatureStruct),
         shape=sizeof(abi.ShapeStruct),
-        gram=_GRAM_KEY + sizeof(abi.AnchorStruct),
+        anchor=sizeof(abi.AnchorStruct),
     )
     typer.echo(explained(image, id_, packs, held=held, rows=rows))
 

@@ -17,10 +17,17 @@ STEPS = 16
 CLASSES = 256
 CLASS_WORDS = 1024
 ANCHORS = 8
+GRAM_BUCKETS = 32768
+GRAM_STARTS = 2048
+GRAM_ENTRIES = 65535
+GRAM_ROW = 512
+GRAM_ROWS = 128
 LANE = 64
 BLOOM_WORDS = 8192
 SIGNATURES = 4096
 SHAPES = 16384
+RULES = 8192
+RULE_PAGE = 64
 SUMS = 256
 SUM_LONGEST = 32
 SUM_LARGEST = 127
@@ -245,12 +252,16 @@ class ShapeStruct(Structure):
     ]
 
 
-class AnchorEntryStruct(Structure):
-    _fields_ = [("shape", c_uint16), ("offset", c_int8), ("pad", c_uint8)]
-
-
 class AnchorStruct(Structure):
-    _fields_ = [("count", c_uint32), ("entry", AnchorEntryStruct * ANCHORS)]
+    _fields_ = [("gram", c_uint32), ("shape", c_uint16), ("offset", c_int8), ("last", c_uint8)]
+
+
+class AnchorsStruct(Structure):
+    _fields_ = [("entry", AnchorStruct * GRAM_ROW)]
+
+
+class GramStartsStruct(Structure):
+    _fields_ = [("first", c_uint16 * GRAM_STARTS)]
 
 
 class SignatureStruct(Structure):
@@ -314,6 +325,10 @@ class LaneStruct(Structure):
         ("shape", c_uint16 * LANE),
         ("offset", c_uint8 * LANE),
     ]
+
+
+class RulePageStruct(Structure):
+    _fields_ = [("rule", c_uint16 * RULE_PAGE)]
 
 
 class RuleStruct(Structure):
@@ -568,8 +583,9 @@ PAYLOAD_HEADER = sizeof(PayloadStruct)
 STRUCTS: dict[str, type[Structure]] = {
     "dlp_step": StepStruct,
     "dlp_shape": ShapeStruct,
-    "dlp_anchor_entry": AnchorEntryStruct,
     "dlp_anchor": AnchorStruct,
+    "dlp_anchors": AnchorsStruct,
+    "dlp_gram_starts": GramStartsStruct,
     "dlp_signature": SignatureStruct,
     "dlp_sum": SumStruct,
     "dlp_keyword": KeywordStruct,
@@ -578,6 +594,7 @@ STRUCTS: dict[str, type[Structure]] = {
     "dlp_bloom": BloomStruct,
     "dlp_classes": ClassesStruct,
     "dlp_lane": LaneStruct,
+    "dlp_rule_page": RulePageStruct,
     "dlp_rule": RuleStruct,
     "dlp_hits": HitsStruct,
     "dlp_window_key": WindowKeyStruct,

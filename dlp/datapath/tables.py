@@ -9,17 +9,18 @@ from __future__ import annotations
 import ctypes as ct
 import itertools
 import math
-import struct
 import zlib
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from typing import Any
 
 from dlp.datapath import abi
 from dlp.datapath.libbpf import Map
+from dlp.errors import KernelError
 from dlp.model import Action, DecidedBy
 from dlp.policy import KernelPolicies, KernelPolicy, RuleRow
-from dlp.signatures.image import ImageSignature, KernelImage, Shape
+from dlp.signatures.image import GRAM_MULTIPLIER, ImageSignature, KernelImage, Shape
 from dlp.signatures.keywords import KeywordTable, start
 from dlp.signatures.proximity import Proximity
 from dlp.signatures.validators import dihedral, verhoeff_place
@@ -39,8 +40,10 @@ _TYPES: dict[str, tuple[type[Any], type[Any]]] = {
     "starts": (c_uint32, abi.StartsStruct),
     "nears": (c_uint32, abi.NearStruct),
     "policies": (c_uint32, abi.PolicyStruct),
-    "anchors": (c_uint64, abi.AnchorStruct),
+    "gram_starts": (c_uint32, abi.GramStartsStruct),
+    "anchors": (c_uint32, abi.AnchorsStruct),
     "rules": (c_uint32, abi.RuleStruct),
+    "rule_pages": (c_uint32, abi.RulePageStruct),
     "exceptions": (abi.ExceptionKeyStruct, c_uint64),
     "workloads": (abi.WhoStruct, abi.BindingStruct),
     "words": (c_uint64, abi.WordStruct),
@@ -71,18 +74,25 @@ SIGNATURE_TABLES = (
     "starts",
     "nears",
     "policies",
+    "gram_starts",
     "anchors",
     "rules",
+    "rule_pages",
     "exceptions",
     "hits",
+    "shadow_seen",
+    "shadow_events",
 )
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
-_ANCHOR_COUNT = struct.Struct("=I")
-_ANCHOR_ENTRY = struct.Struct("=Hbx")
+_LAST = 1 << 56  # of struct dlp_anchor as a number
+_ENTRY = _LAST - 1
 _NOT_ALNUM = 0xFF
 _FOLDED = 0xDF
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
+_BUCKET_SHIFT = 65 - abi.GRAM_BUCKETS.bit_length()
+
+Anchors = Mapping[bytes, Sequence[tuple[int, int]]]
 
 
 def element_types(name: str) -> tuple[type[Any], type[Any]]:
@@ -171,11 +181,17 @@ class Tables:
                 for index, shape in enumerate(image.shapes)
             ]
         )
-        self._clear("anchors", lambda key: key >> 32 == generation)
-        self["anchors"].update_packed(
-            [generation << 32 | int.from_bytes(gram, "little") for gram in image.anchors],
-            b"".join(map(_anchor, image.anchors.values())),
-        )
+        self._write_anchors(generation, image.anchors)
+
+    def _write_anchors(self, generation: int, anchors: Anchors) -> None:
+        starts, entries = _anchor_table(anchors)
+        for name, rows, first in (
+            ("anchors", entries, generation * abi.GRAM_ROWS),
+            ("gram_starts", starts, generation * abi.GRAM_BUCKETS // abi.GRAM_STARTS),
+        ):
+            table = self[name]
+            count = len(rows) // ct.sizeof(table.value)
+            table.update_packed(range(first, first + count), rows)
 
     def _write_signatures(self, generation: int, image: KernelImage) -> None:
         rows = _sum_rows(image)
@@ -219,17 +235,18 @@ class Tables:
 
         Raises KernelError where a table is full; the generation is of no use then.
         """
-        self._clear("rules", lambda key: key >> 31 == generation)
+        self._clear("rule_pages", lambda key: key >> 12 == generation)
         self._clear("exceptions", lambda key: key.policy >> 31 == generation)
+        rows, pages = _rule_table(policies.policies)
+        self["rules"].update_packed(
+            [generation * abi.RULES + number for number in rows.values()], b"".join(rows)
+        )
+        self["rule_pages"].update_packed(
+            [generation << 12 | key for key in pages],
+            b"".join(page.tobytes() for page in pages.values()),
+        )
         for number, policy in enumerate(policies.policies):
             self["policies"].update(c_uint32(generation * abi.POLICIES + number), _policy(policy))
-            self["rules"].update_all(
-                [
-                    (generation << 31 | number << 16 | signature, _rule(policy.name, row))
-                    for signature, row in policy.rules.items()
-                    if row.action is not Action.ALLOW  # as if no rule named it
-                ]
-            )
             for digest in policy.exceptions:
                 key = abi.ExceptionKeyStruct(policy=generation << 31 | number)
                 key.digest[:] = digest
@@ -266,6 +283,33 @@ def _rule(policy: str, row: RuleRow) -> abi.RuleStruct:
     )
 
 
+def _rule_table(
+    policies: Sequence[KernelPolicy],
+) -> tuple[dict[bytes, int], dict[int, array[int]]]:
+    """Distinct rows with their numbers from 1 on, and pages of them by policy << 6 | page.
+
+    Raises KernelError where there are more rows than a generation has room for.
+    """
+    rows: dict[bytes, int] = {}
+    pages: dict[int, array[int]] = {}
+    for number, policy in enumerate(policies):
+        known: dict[RuleRow, int] = {}
+        for signature, row in policy.rules.items():
+            if row.action is Action.ALLOW:  # as if no rule named it
+                continue
+            if row not in known:
+                known[row] = rows.setdefault(bytes(_rule(policy.name, row)), len(rows) + 1)
+            place, at = divmod(signature, abi.RULE_PAGE)
+            page = pages.setdefault(number << 6 | place, array("H", bytes(2 * abi.RULE_PAGE)))
+            page[at] = known[row]
+    if len(rows) >= abi.RULES:
+        raise KernelError(
+            f"writing map rules: {len(rows)} different rows, there is room for {abi.RULES - 1}",
+            remedy="write fewer rules",
+        )
+    return rows, pages
+
+
 def _lane(image: KernelImage) -> abi.LaneStruct:
     lane = abi.LaneStruct()
     lane.first[:] = image.lane.first
@@ -278,10 +322,35 @@ def _lane(image: KernelImage) -> abi.LaneStruct:
     return lane
 
 
-def _anchor(entries: Sequence[tuple[int, int]]) -> bytes:
-    """A struct dlp_anchor; of tens of thousands, ctypes would take a second to make."""
-    packed = b"".join(_ANCHOR_ENTRY.pack(index, offset) for index, offset in entries)
-    return (_ANCHOR_COUNT.pack(len(entries)) + packed).ljust(ct.sizeof(abi.AnchorStruct), b"\0")
+def _anchor_table(anchors: Anchors) -> tuple[bytes, bytes]:
+    """Rows of struct dlp_gram_starts and of struct dlp_anchors, packed (little endian).
+
+    Numbers of 64 bits all the way: objects for tens of thousands would take a second.
+
+    Raises KernelError where there are more than a generation has room for.
+    """
+    sorted_by_bucket = sorted(
+        (number * GRAM_MULTIPLIER & _MASK64) >> _BUCKET_SHIFT << 56
+        | (offset & 0xFF) << 48
+        | shape << 32
+        | number
+        for gram, entries in anchors.items()
+        for number in (int.from_bytes(gram, "little"),)
+        for shape, offset in entries
+    )
+    if len(sorted_by_bucket) > abi.GRAM_ENTRIES:
+        raise KernelError("writing map anchors: the table is full", remedy="enable fewer packs")
+    starts = array("H", bytes(2 * abi.GRAM_BUCKETS))
+    rows, before = array("Q", [0]), -1
+    for place, entry in enumerate(sorted_by_bucket, 1):
+        bucket = entry >> 56
+        if bucket != before:
+            starts[bucket], before = place, bucket
+            rows[-1] |= _LAST
+        rows.append(entry & _ENTRY)
+    rows[-1] |= _LAST
+    rows.extend([0] * (-len(rows) % abi.GRAM_ROW))
+    return starts.tobytes(), rows.tobytes()
 
 
 def _keyword(word: bytes) -> abi.KeywordStruct:

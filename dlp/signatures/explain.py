@@ -61,11 +61,11 @@ class ShapeExplanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Bytes that a row of the kernel's tables takes, its key included."""
+    """Bytes that a row of the kernel's tables takes; an anchor is a q-gram of a shape."""
 
     signature: int
     shape: int
-    gram: int
+    anchor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,8 @@ def explain(
     grams = len({gram for index in compiled.shapes for gram, _ in image.shapes[index].grams})
     size = None
     if rows is not None:
-        size = rows.signature + len(shapes) * rows.shape + grams * rows.gram
+        places = sum(len(image.shapes[index].grams) for index in compiled.shapes)
+        size = rows.signature + len(shapes) * rows.shape + places * rows.anchor
     return Explanation(
         id=compiled.id,
         name=source.name,
@@ -197,10 +198,11 @@ def _anchor(image: KernelImage, shape: Shape, offset: int) -> AnchorExplanation:
 
 
 def _sampled(values: tuple[int, ...]) -> str:
-    """Folded values of one byte as text; 0x20 stands for NUL too."""
+    """Folded values of one byte as text; 0x20 stands for NUL too, 0x7f for `_`."""
     if len(values) > 1:
         return f"<{len(values)}>"
-    return chr(values[0]) if _FOLDED <= values[0] < 0x7F else f"\\x{values[0]:02x}"  # noqa: PLR2004
+    value = values[0] - _FOLDED if values[0] == 0x7F else values[0]  # noqa: PLR2004 - of `_`
+    return chr(value) if _FOLDED <= value < 0x7F else f"\\x{value:02x}"  # noqa: PLR2004
 
 
 def _steps(image: KernelImage, shape: Shape) -> str:

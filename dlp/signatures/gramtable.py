@@ -14,6 +14,7 @@ from dlp.signatures import anchors
 from dlp.signatures.anchors import Anchor
 from dlp.signatures.forms import Form
 from dlp.signatures.image import (
+    ANCHORS,
     ANCHORS_PER_GRAM,
     BLOOM_WORDS,
     BLOOM_WORDS_MOST,
@@ -32,6 +33,7 @@ class GramTable:
     def __init__(self, stride: int) -> None:
         self.stride = stride
         self.entries: dict[bytes, list[tuple[int, int]]] = {}
+        self._count = 0
 
     def add(self, form: Form, shape: int, *, spare: bool = False) -> tuple[tuple[bytes, int], ...]:
         """Enter a form's anchors, the cheapest that have room.
@@ -61,9 +63,13 @@ class GramTable:
             for gram in grams:
                 self.entries.setdefault(gram, []).append((shape, offset))
                 result.append((gram, offset))
+                self._count += 1
         if spare and len(self.entries) > max(before, WELL_FILLED):
             self.remove(shape, result)
             raise PackError(f"more than {WELL_FILLED} q-grams", remedy="enable fewer packs")
+        if self._count > ANCHORS:
+            self.remove(shape, result)
+            raise PackError(f"more than {ANCHORS} anchors", remedy="enable fewer packs")
         return tuple(sorted(result, key=lambda entry: (entry[1], entry[0])))
 
     def bloom(self) -> tuple[int, ...]:
@@ -85,6 +91,7 @@ class GramTable:
         """Take out what was entered of a shape."""
         for gram, offset in entered:
             self.entries[gram].remove((shape, offset))
+            self._count -= 1
             if not self.entries[gram]:
                 del self.entries[gram]
 

@@ -221,6 +221,9 @@ _JP_CORPORATE: Final = told(
 _CN_ID: Final = told(
     (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2, 0), 11, _numbers("10X98765432"), 17
 )
+# UEN: Singapore's ACRA; businesses have eight digits, local companies nine, and a letter.
+_SG_BUSINESS: Final = told((10, 4, 9, 3, 8, 2, 7, 1, 0), 11, _numbers("XMKECAWLJDB"), 8)
+_SG_COMPANY: Final = told((10, 8, 6, 4, 9, 7, 5, 3, 1, 0), 11, _numbers("ZKCMDNERGWH"), 9)
 # CNP: Romanian Direcția pentru Evidența Persoanelor; EGN: Bulgarian GRAO; both mod 11.
 _RO_CNP: Final = told((2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9, 0), 11, (*_PLAIN, 1), 12)
 _BG_EGN: Final = told((2, 4, 8, 5, 10, 9, 7, 3, 6, 0), 11, (*_PLAIN, 0), 9)
@@ -308,6 +311,8 @@ _WORDED: Final[dict[str, tuple[int, tuple[Weighted, ...]]]] = {
     "fr_siren": (5, (luhn(9),)),
     "ca_bn": (14, (luhn(9),)),
     "za_tax": (9, (luhn(10),)),
+    "sg_business": (3, (_SG_BUSINESS,)),
+    "sg_company": (3, (_SG_COMPANY,)),
     "kr_rrn": (4, (_KR_RRN,)),
     "tr_tckn": (4, _TR_TCKN),
     "ro_cnp": (3, (_RO_CNP,)),

@@ -169,6 +169,8 @@ def test_image_limits():
         weighted.NEVER,
     )
     assert image.BLOOM_WORDS <= abi.BLOOM_WORDS
+    assert abi.GRAM_ENTRIES == image.ANCHORS
+    assert abi.GRAM_ENTRIES + 1 == abi.GRAM_ROWS * abi.GRAM_ROW
 
 
 def test_reasons_fit_their_rows():

@@ -1,7 +1,9 @@
 """What stands in the kernel's tables is what the kernel acts on."""
 
+import functools
 import hmac
 import ipaddress
+import struct
 import time
 from ctypes import c_uint32
 
@@ -9,8 +11,9 @@ import pytest
 
 from dlp.datapath import abi, tables
 from dlp.datapath.abi import EventFlag, Reason
+from dlp.errors import KernelError
 from dlp.model import Action, DestinationAction
-from dlp.policy import DestinationRow, PolicyFlag, RuleRow
+from dlp.policy import DestinationRow, KernelPolicy, PolicyFlag, RuleRow
 from dlp.signatures import masking
 from tests import packets as pk
 from tests.kernelpath import ALPHA, BRAVO, HMAC_KEY, LONG, NETNS, Made, compiled, policy, value
@@ -68,6 +71,72 @@ def test_hmac_blocks():
     built = hashlib.sha256(outer + hashlib.sha256(inner + b"value").digest()).digest()
 
     assert hmac.digest(HMAC_KEY, b"value", "sha256") == built
+
+
+# -- the table of q-grams: no kernel ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [0, 1, 5000, abi.GRAM_ENTRIES])
+def test_buckets_hold_every_anchor(count):
+    """From a gram's bucket to its last anchor stand all of the gram, each once, and no others."""
+    made = {
+        (number * 2654435761 % 2**32).to_bytes(4, "little"): ((number % 9, number % 5 - 1),)
+        for number in range(count)
+    }
+    starts, rows = tables._anchor_table(made)
+    entries = [abi.AnchorStruct.from_buffer_copy(rows, at) for at in range(0, len(rows), 8)]
+    met = {}
+    for (bucket,) in struct.iter_unpack("=H", starts):
+        place = bucket
+        while place:
+            one = entries[place]
+            met[one.gram.to_bytes(4, "little")] = ((one.shape, one.offset),)
+            place = 0 if one.last else place + 1
+
+    assert made == met
+    assert entries[0].last
+    assert 2 * abi.GRAM_BUCKETS == len(starts)
+
+
+def test_full_table_of_anchors():
+    """One more than there is room for is refused."""
+    made = {number.to_bytes(4, "big"): ((0, 0),) for number in range(abi.GRAM_ENTRIES + 1)}
+
+    with pytest.raises(KernelError, match="full"):
+        tables._anchor_table(made)
+
+
+def test_rows_of_rules():
+    """A row is there once for all signatures that have it; of what is allowed there is none."""
+    one, other, none = (
+        RuleRow(action, 0, 1) for action in (Action.DROP, Action.ALERT, Action.ALLOW)
+    )
+    image = [one] * 100 + [other, none]
+    policies = [named("a", image), named("b", image)]
+    rows, pages = tables._rule_table(policies)
+
+    assert 4 == len(rows)  # values count by policy and rule
+    assert [1, 2, 0] == [pages[1][at] for at in (35, 36, 37)]
+    assert {0, 1, 64, 65} == set(pages)
+
+
+def test_too_many_rows_of_rules():
+    """More different rows than there is room for are refused, by their number."""
+    rows = [RuleRow(Action.DROP, 0, 1, alone=str(number)) for number in range(abi.RULES)]
+
+    with pytest.raises(KernelError, match=f"{abi.RULES} different rows"):
+        tables._rule_table([named("a", rows)])
+
+
+def named(name, rows) -> KernelPolicy:
+    return KernelPolicy(
+        name=name,
+        flags=PolicyFlag(0),
+        uninspectable=Action.ALLOW,
+        destinations=(),
+        rules=dict(enumerate(rows)),
+        exceptions=(),
+    )
 
 
 # -- digests ----------------------------------------------------------------------------------
@@ -196,6 +265,23 @@ def keys(bench, name: str) -> list:
     return list(bench.datapath.tables[name].keys())
 
 
+def grams_of(bench, generation: int) -> set[int]:
+    """What the programs can meet: each bucket's anchors, from its first to its last."""
+    tables = bench.datapath.tables
+    row = functools.cache(lambda name, number: tables[name].lookup(c_uint32(number)))
+    found = set()
+    for bucket in range(abi.GRAM_BUCKETS):
+        at, place = divmod(bucket, abi.GRAM_STARTS)
+        number = row("gram_starts", generation * 16 + at).first[place]
+        last = False
+        while not last:
+            at, place = divmod(number, abi.GRAM_ROW)
+            anchor = row("anchors", generation * abi.GRAM_ROWS + at).entry[place]
+            found.add(anchor.gram)
+            number, last = number + 1, anchor.last
+    return found - {0}
+
+
 @pytest.mark.kernel
 def test_nothing_of_the_old_set_is_left(bench, images):
     """A generation that is written anew holds the new set's anchors, rules and exceptions alone."""
@@ -205,12 +291,19 @@ def test_nothing_of_the_old_set_is_left(bench, images):
     bench.load(alpha, policy(alpha, exceptions=(digest,)))
     bench.load(bravo, policy(bravo))
     live = bench.datapath.settings.generation
-    grams = {key.value & 0xFFFFFFFF for key in keys(bench, "anchors") if key.value >> 32 == live}
-    rules = {key.value & 0x7FFFFFFF for key in keys(bench, "rules") if key.value >> 31 == live}
+    grams = grams_of(bench, live)
+    pages = bench.datapath.tables["rule_pages"]
+    own = [key for key in keys(bench, "rule_pages") if key.value >> 12 == live]
+    rules = {
+        (key.value >> 6 & 63, (key.value & 63) * abi.RULE_PAGE + place)
+        for key in own
+        for place, number in enumerate(pages.lookup(key).rule)
+        if number
+    }
     exceptions = {key.policy >> 31 for key in keys(bench, "exceptions")}
 
     assert {int.from_bytes(gram, "little") for gram in bravo.anchors} == grams
-    assert {0, 1 << 16} == rules
+    assert {(0, 0), (1, 0)} == rules
     assert live not in exceptions
 
 

@@ -71,6 +71,12 @@ def singapore(letters: str, other: str) -> Callable[[Numbers], bool]:
     return check
 
 
+def registered(weights: str, letters: str) -> Callable[[Numbers], bool]:
+    """The letter behind digits of Singapore's register, by the remainder of a division by 11."""
+    count = len(weights.split())
+    return lambda n: letters[weighed(weights, n[:count]) % 11] == ALPHABET[n[count]]
+
+
 def pps(n: Numbers) -> bool:
     total = sum((8 - i) * n[i] for i in range(7))
     if len(n) == 9:
@@ -244,6 +250,8 @@ RULES: dict[str, tuple[int, Callable[[Numbers], bool]]] = {
     "fr_siren": (9, luhn),
     "ca_bn": (9, luhn),
     "za_tax": (10, luhn),
+    "sg_business": (9, registered("10 4 9 3 8 2 7 1", "XMKECAWLJDB")),
+    "sg_company": (10, registered("10 8 6 4 9 7 5 3 1", "ZKCMDNERGWH")),
     "ro_cnp": (13, rest_of_eleven("2 7 9 1 4 6 3 5 8 2 7 9", 12, 1)),
     "bg_egn": (10, rest_of_eleven("2 4 8 5 10 9 7 3 6", 9, 0)),
     "ar_cuit": (

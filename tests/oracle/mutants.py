@@ -30,6 +30,24 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "anchors: of a bucket only the first is looked at",
+        "grams.h",
+        "s->candidate += anchor->last;",
+        "s->candidate += 1;",
+    ),
+    Mutant(
+        "anchors: another gram of the bucket is passed over with all behind it",
+        "grams.h",
+        "s->entry = (s->entry + 1) & ((u32)anchor->last - 1);",
+        "s->entry = (s->entry + 2) & ((u32)anchor->last - 1);",
+    ),
+    Mutant(
+        "rules: those of the page before",
+        "common.h",
+        "s->policy << 6 | signature / DLP_RULE_PAGE;",
+        "s->policy << 6 | (signature - 1) / DLP_RULE_PAGE;",
+    ),
+    Mutant(
         "tail: nothing of the stream is kept for the next segment",
         "common.h",
         "__builtin_memcpy(to, buf->b + tail, DLP_TAIL);",

@@ -12,13 +12,14 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from stdnum import luhn, verhoeff
+from stdnum import imei, luhn, verhoeff
 from stdnum.ar import cuit
 from stdnum.at import vnr
 from stdnum.au import abn, acn, tfn
 from stdnum.be import nn
 from stdnum.bg import egn
 from stdnum.br import cnpj, cpf
+from stdnum.ca import bn
 from stdnum.ch import ssn as ahv
 from stdnum.ch import uid
 from stdnum.cl import rut
@@ -49,9 +50,11 @@ from stdnum.pt import nif as pt_nif
 from stdnum.ro import cnp
 from stdnum.se import orgnr as se_orgnr
 from stdnum.se import personnummer
+from stdnum.sg import uen
 from stdnum.th import pin
 from stdnum.tr import tckimlik, vkn
 from stdnum.us import rtn
+from stdnum.za import tin as za_tin
 
 DIGITS = "0123456789"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -138,6 +141,16 @@ ORACLES = (
     Oracle("ro_cnp_word", "180010112345#", cnp.is_valid, strict=True, word="cnp"),
     Oracle("bg_egn_word", "8001######", egn.is_valid, strict=True, word="egn"),
     Oracle("ar_cuit_word", "20#########", cuit.is_valid, word="cuit"),
+    Oracle("sg_business_word", "########@", uen.is_valid, word="uen", kinds="@"),
+    Oracle("sg_company_word", "1980#####@", uen.is_valid, word="uen", kinds="@"),
+    Oracle("ca_bn_word", "#########", bn.is_valid, word="business number"),
+    Oracle("za_tax_word", "1#########", za_tin.is_valid, word="tax number"),
+    Oracle("imei_word", "###############", imei.is_valid, word="imei"),
+    Oracle("fi_hetu_word", "010100A###*", hetu.is_valid, strict=True, word="hetu", kinds="*"),
+    Oracle("tr_tckn_word", "1##########", tckimlik.is_valid, word="tckn", places=(-1, -2)),
+    Oracle("br_cpf_word", "###########", cpf.is_valid, strict=True, word="cpf", places=(-1, -2)),
+    Oracle("br_cnpj_word", "##############", cnpj.is_valid, word="cnpj", places=(-1, -2)),
+    Oracle("kr_rrn_word", "8001011######", rrn.is_valid, strict=True, word="krrn"),
     Oracle("th_id_word", "1############", pin.is_valid, word="thai national id"),
     Oracle("uk_utr_word", "##########", utr.is_valid, word="utr", places=(0,)),
     Oracle("uk_chi_word", "##########", nhs.is_valid, word="chi"),

@@ -64,11 +64,20 @@ def test_corpora():
 def test_tables(image, packs):
     """Rows of the kernel's tables are told, in bytes where their sizes are known."""
     name = "secrets.github.personal-token"
-    found = explain(image, name, packs, rows=Rows(signature=1000, shape=100, gram=10))
+    found = explain(image, name, packs, rows=Rows(signature=1000, shape=100, anchor=10))
 
     assert 1000 + 100 * len(found.shapes) + 10 * found.grams == found.table_bytes
     assert f"{found.grams} q-grams, 1 shapes, {found.table_bytes / 1024:.1f} KB" in str(found)
     assert explain(image, name, packs).table_bytes is None
+
+
+def test_underscore():
+    """A q-gram is shown as the text that has it, though `_` is folded with the letters."""
+    made = [pack(signature("acme_live_[0-9a-f]{32}"))]
+
+    assert "q-gram _liv at offset 4" in str(
+        explain(compile_packs(made, stride=2), "made.one.signature", made)
+    )
 
 
 def test_confidence_and_proximity():

@@ -151,6 +151,7 @@ def test_builtin_packs(packs):
 
     assert all(one.controls and one.name and one.description for one in signatures)
     assert counts["secrets"] >= 220
+    assert len({one.id.split(".")[1] for one in signatures if one.id.startswith("secrets.")}) >= 300
     assert sum(counts[name] for name in TEXTUAL) >= 280
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from dlp.config import Config
 from dlp.enforcement.candidates import CandidateWatch, Sample
-from dlp.enforcement.compiling import compiled
+from dlp.enforcement.compiling import compiling
 from dlp.enforcement.in_force import InForce
 from dlp.enforcement.loaded import Beside, Loaded, Sets, file_sets
 from dlp.enforcement.restored import Restored, read, read_trust
@@ -63,7 +63,7 @@ class Releases:
         loaded: Callable[[], Loaded],
         switch: Switch,
         counted: Callable[[], tuple[Hits, float | None]] = lambda: (NO_HITS, None),
-        compile_: Compile = compiled,
+        compile_: Compile = compiling,
         cache: Path | None = None,
         tell: Callable[[Incident], None] = lambda _: None,
         log: Any,
@@ -77,7 +77,7 @@ class Releases:
         self._tell = tell
         self._log = log
         self._lock = asyncio.Lock()
-        self._compiled: dict[int, Loaded] = {}
+        self._ready: Loaded | None = None  # what was compiled last, until it is live
         self._in_force = InForce(restored)
         self._watch = CandidateWatch()
 
@@ -192,7 +192,7 @@ class Releases:
             sets = await self._runner.overridden(config, await self._without_overrides(config))
             loaded = await self._runner.make(config, sets)
             await self._runner.run(loaded)
-            self._compiled.clear()
+            self._ready = None
             return loaded
 
     async def observe(self, sample: Sample) -> None:
@@ -299,7 +299,7 @@ class Releases:
         except DlpError as error:
             await self._move(release, State.REJECTED, "compile", by, str(error))
             raise
-        self._compiled[release.version] = loaded
+        self._ready = loaded
         counts = tuple(
             ReleasePack(name=pack.name, version=pack.version, signatures=len(pack.signatures))
             for pack in packs
@@ -326,9 +326,10 @@ class Releases:
     async def _run_live(self, release: Release, by: str) -> None:
         sets = self._runner.sets
         verified = await self._read(release.version)
-        ready = self._compiled.get(release.version)
+        ready = self._ready if self._ready and self._ready.sets.release == release.version else None
         packs = ready.sets.packs if ready else await asyncio.to_thread(_packs, verified)
         await self._run(release, Sets(packs=packs, release=release.version), by, ready)
+        self._ready = None
         self._in_force.now(verified)
         await asyncio.to_thread(self._vault.forget_overrides)
         before = sets.release

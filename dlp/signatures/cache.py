@@ -72,6 +72,11 @@ class Cache:
         file = self._file("image", [*_told(packs), repr(stride), *sorted(held)])
         return _taken(file, imagefile.loads) if file else None
 
+    def found_subjects(self, packs: Sequence[Pack]) -> tuple[Subject, ...] | None:
+        """What policies know of these packs as it was kept; None where it has to be made."""
+        file = self._file("subjects", [*_told(packs)])
+        return _taken(file, _subjects) if file else None
+
     def subjects(self, packs: Sequence[Pack]) -> tuple[Subject, ...]:
         """What policies know of these packs. Raises PackError as `subjects.subjects`."""
         return self._kept("subjects", [*_told(packs)], lambda: subjects(packs), _listed, _subjects)

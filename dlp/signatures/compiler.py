@@ -11,16 +11,24 @@ leave as they are.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, samples, triggers
+from dlp.signatures import (
+    anchors,
+    byteset,
+    collector,
+    lane,
+    limits,
+    literal,
+    lowering,
+    samples,
+    triggers,
+)
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import WELL_FILLED, GramTable
 from dlp.signatures.image import (
@@ -64,23 +72,11 @@ def compile_packs(
     if len(signatures) > SIGNATURES:
         raise _too_many(packs, len(signatures))
     strides = STRIDES if stride is None else (stride,)
-    with _without_collector():
+    with collector.paused():
         samples.check(signatures)
         judged = [judge(signature, min(strides)) for signature in signatures]
         limits.check(judged)
         return _largest(judged, strides, held)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """A large set is a million small values that all stay: looking for garbage doubles the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _largest(

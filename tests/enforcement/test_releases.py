@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +21,7 @@ from dlp.model import Action
 from dlp.releases.canary import Canary
 from dlp.releases.life import State
 from dlp.signatures.compiler import compile_packs
+from dlp.signatures.subjects import subjects
 from dlp.store.verdicts import VerdictStore
 from tests.releases.conftest import OTHER, PACK, Makes
 
@@ -46,8 +48,22 @@ async def chunks(raw, size=1000):
         yield raw[at : at + size]
 
 
-async def compile_here(packs, held, *, cache):
-    return compile_packs(packs, held=held)
+@contextlib.asynccontextmanager
+async def compile_here(packs, *, cache):
+    yield Here(packs)
+
+
+class Here:
+    """The compiler in this process."""
+
+    def __init__(self, packs):
+        self.packs = packs
+
+    async def subjects(self):
+        return subjects(self.packs)
+
+    async def image(self, held):
+        return compile_packs(self.packs, held=held)
 
 
 class Host:

@@ -28,7 +28,7 @@ from dlp.enforcement.restored import Restored, read, read_trust
 from dlp.enforcement.running import Compile, Runner, Switch
 from dlp.enforcement.succession import Succession, beside, live, step, taken_back
 from dlp.enforcement.vault import Vault
-from dlp.errors import ConflictError, DlpError, ReleaseError, UsageError
+from dlp.errors import ConflictError, DlpError, ReleaseError, StoreError, UsageError
 from dlp.model import Incident, IncidentKind
 from dlp.releases.canary import Canary
 from dlp.releases.content import check_fit, packs_of
@@ -316,27 +316,30 @@ class Releases:
     async def _run_beside(self, release: Release, canary: Canary | None, by: str) -> None:
         packs = await self._packs_of(release.version)
         candidate = Beside(version=release.version, packs=packs, canary=canary)
-        await self._run(release, replace(self._runner.sets, beside=candidate), by)
-        await self._record(beside(release, canary, await self._store.all(), by))
+        async with self._written():
+            await self._run(release, replace(self._runner.sets, beside=candidate), by)
+            await self._record(beside(release, canary, await self._store.all(), by))
 
     async def _end_beside(self, release: Release, state: State, reason: str, by: str) -> None:
-        await self._go_back(replace(self._runner.sets, beside=None))
-        await self._move(release, state, "rollback", by, reason)
+        async with self._written():
+            await self._go_back(replace(self._runner.sets, beside=None))
+            await self._move(release, state, "rollback", by, reason)
 
     async def _run_live(self, release: Release, by: str) -> None:
         sets = self._runner.sets
         verified = await self._read(release.version)
         ready = self._ready if self._ready and self._ready.sets.release == release.version else None
         packs = ready.sets.packs if ready else await asyncio.to_thread(_packs, verified)
-        await self._run(release, Sets(packs=packs, release=release.version), by, ready)
-        self._ready = None
-        self._in_force.now(verified)
-        await asyncio.to_thread(self._vault.forget_overrides)
         before = sets.release
         if before == release.version:  # it was live, with overrides on top
             before = release.before or 0
-        everyone = await self._store.all()
-        await self._record(live(release, everyone, by, before=before, now=time.time()))
+        async with self._written():
+            await self._run(release, Sets(packs=packs, release=release.version), by, ready)
+            everyone = await self._store.all()
+            await self._record(live(release, everyone, by, before=before, now=time.time()))
+        self._ready = None
+        self._in_force.now(verified)
+        await asyncio.to_thread(self._vault.forget_overrides)
 
     async def _run_before(self, release: Release, state: State, reason: str, by: str) -> None:
         before = await self._store.get(release.before) if release.before else None
@@ -346,11 +349,12 @@ class Releases:
         else:
             packs = await asyncio.to_thread(_packs, verified)
             sets = Sets(packs=packs, release=before.version)
-        await self._go_back(sets)
+        async with self._written():
+            await self._go_back(sets)
+            everyone = await self._store.all()
+            await self._record(taken_back(release, state, reason, before, everyone, by))
         self._in_force.now(verified)
         await asyncio.to_thread(self._vault.forget_overrides)
-        everyone = await self._store.all()
-        await self._record(taken_back(release, state, reason, before, everyone, by))
 
     async def _override(self, name: str, text: bytes, by: str) -> Override:
         check_name(name)
@@ -439,6 +443,16 @@ class Releases:
             reason = f"rolled back by itself: {error}"
             await self._move(release, State.REJECTED, "rollback", by, reason)
             self._incident("load_failed", f"Release {release.version} could not be loaded.")
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _written(self) -> AsyncIterator[None]:
+        """What ran before runs again where a change cannot be written down."""
+        before = self._runner.loaded
+        try:
+            yield
+        except StoreError:
+            await self._runner.run(before)
             raise
 
     async def _go_back(self, sets: Sets) -> None:

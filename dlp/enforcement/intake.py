@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import replace
+from typing import Final
 
 from dlp.enforcement.audit import Audit
 from dlp.enforcement.loaded import Loaded, Sets
@@ -25,6 +26,9 @@ from dlp.service import Release, ReleasePack
 from dlp.signatures.pack import Pack
 from dlp.store.releases import ReleaseStore
 
+# Of one that is not further and that nobody works on, the process that did has ended.
+_AGAIN: Final = frozenset({State.UPLOADED, State.VERIFIED, State.REJECTED})
+
 
 class Intake:
     """Takes archives. The caller sees to it that one release arrives at a time."""
@@ -36,10 +40,10 @@ class Intake:
         self._audit = audit
 
     async def known(self, raw: bytes) -> Release | None:
-        """The release that these very bytes are, where they were taken before."""
+        """The release that these very bytes are, where they were taken before, and compiled."""
         digest = hashlib.sha256(raw).hexdigest()
         for one in await self._store.all():
-            if one.sha256 == digest and one.state is not State.REJECTED:
+            if one.sha256 == digest and one.state not in _AGAIN:
                 return one
         return None
 
@@ -52,7 +56,7 @@ class Intake:
         """
         verified = await self._verified(raw, trust, by)
         known = await self._store.get(verified.version)
-        if known is not None and known.state is not State.REJECTED:
+        if known is not None and not _may_come_again(known, verified):
             raise ConflictError(
                 f"release {verified.version} is there with another content",
                 state=known.state.value,
@@ -101,6 +105,11 @@ class Intake:
             refused = step(0, by, "upload", "", State.REJECTED.value, error.message)
             await self._audit.write([], [refused])
             raise
+
+
+def _may_come_again(known: Release, verified: Verified) -> bool:
+    same = known.sha256 == verified.sha256
+    return known.state is State.REJECTED or (same and known.state in _AGAIN)
 
 
 def described(release: Release, loaded: Loaded) -> Release:

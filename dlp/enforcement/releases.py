@@ -75,7 +75,8 @@ class Releases:
         self._audit = Audit(store, tell, log)
         self._log = log
         self._intake = Intake(store, vault, self._runner, self._audit)
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # of what runs, and of states
+        self._uploading = asyncio.Lock()
         self._ready: Loaded | None = None  # what was compiled last, until it is live
         self._in_force = InForce(restored)
         self._watch = CandidateWatch()
@@ -122,21 +123,22 @@ class Releases:
     # -- changed by clients ------------------------------------------------------
 
     async def upload(self, chunks: AsyncIterable[bytes], *, by: str) -> Release:
-        """Take an archive, verify and compile it."""
+        """Take an archive, verify and compile it. What runs may be changed meanwhile."""
         trust = await asyncio.to_thread(read_trust, self._config)
         raw = await self._vault.receive(chunks, self.max_size)
-        async with self._change():
+        async with self._alone(self._uploading, "another upload is under way"):
             known = await self._intake.known(raw)
             if known is not None:
                 return await self.get(known.version)
-            release, verified = await self._intake.arrived(raw, trust, by)
+            async with self._lock:
+                release, verified = await self._intake.arrived(raw, trust, by)
             try:
-                self._ready = await self._intake.compiled(verified)
+                loaded = await self._intake.compiled(verified)
             except DlpError as error:
-                await self._audit.move(release, State.REJECTED, "compile", by, str(error))
+                await self._ended(release, State.REJECTED, by, str(error))
                 raise
-            done = described(release, self._ready)
-            await self._audit.move(done, State.COMPILED, "compile", by)
+            if await self._ended(described(release, loaded), State.COMPILED, by):
+                self._ready = loaded
             return await self.get(release.version)
 
     async def shadow(self, version: int, *, by: str) -> Release:
@@ -244,6 +246,14 @@ class Releases:
 
     # -- inside: the steps -------------------------------------------------------
 
+    async def _ended(self, release: Release, state: State, by: str, reason: str = "") -> bool:
+        """Its compilation has ended; False where a newer one went live meanwhile."""
+        async with self._lock:
+            if (await self._need(release.version)).state is not State.VERIFIED:
+                return False
+            await self._audit.move(release, state, "compile", by, reason)
+            return True
+
     async def _run_beside(self, release: Release, canary: Canary | None, by: str) -> None:
         packs = await self._packs_of(release.version)
         candidate = Beside(version=release.version, packs=packs, canary=canary)
@@ -328,14 +338,20 @@ class Releases:
 
     @contextlib.asynccontextmanager
     async def _change(self, version: int = 0) -> AsyncIterator[None]:
-        if self._lock.locked():
+        async with self._alone(self._lock, "another change of releases is under way", version):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, lock: asyncio.Lock, told: str, version: int = 0) -> AsyncIterator[None]:
+        """One at a time; who comes second is not kept waiting. Raises ConflictError."""
+        if lock.locked():
             known = await self._store.get(version) if version else None
             raise ConflictError(
-                "another change of releases is under way",
+                told,
                 state=known.state.value if known else "",
                 remedy="try again when it ended",
             )
-        async with self._lock:
+        async with lock:
             yield
 
     async def _need(self, version: int) -> Release:
@@ -361,9 +377,11 @@ class Releases:
         return await asyncio.to_thread(read, self._vault, trust, version, keep=keep)
 
     def _made(self, version: int) -> Loaded | None:
-        """What was compiled of a release, where nothing else was since."""
+        """What was compiled of a release, where the configuration is still the same."""
         ready = self._ready
-        return ready if ready and ready.sets.release == version else None
+        if ready is None or ready.sets.release != version or ready.config is not self._config:
+            return None
+        return ready
 
     async def _packs_of(self, version: int, *, keep: bool = False) -> tuple[Pack, ...]:
         return await asyncio.to_thread(packs_in, await self._read(version, keep=keep))

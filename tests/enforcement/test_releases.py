@@ -390,6 +390,101 @@ async def test_race(host):
     assert 1 == len(host.switches)
 
 
+class Slow(Here):
+    """A compiler that waits to be let go on."""
+
+    begun = gate = None
+
+    async def image(self, held):
+        self.begun.set()
+        await self.gate.wait()
+        return await super().image(held)
+
+
+@pytest.fixture
+def slow(host):
+    """Uploads wait in the compiler until the event is set."""
+    Slow.begun, Slow.gate = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def compiling(packs, *, cache):
+        yield Slow(packs)
+
+    usual, host.releases._runner._compile = host.releases._runner._compile, compiling
+    yield Slow.gate
+    host.releases._runner._compile = usual
+
+
+async def arriving(host, group, version):
+    """An upload that is being compiled."""
+    Slow.begun.clear()
+    task = group.create_task(host.upload(version, pack("ELSEKEY")))
+    await Slow.begun.wait()
+    return task
+
+
+async def test_change_meanwhile(host, slow):
+    """While one is compiled, what runs can be rolled back; a second upload is told to wait."""
+    slow.set()
+    await host.upload(7)
+    await host.releases.activate(7, canary=None, by="x")
+    slow.clear()
+    async with asyncio.TaskGroup() as group:
+        task = await arriving(host, group, 8)
+        with pytest.raises(ConflictError, match="another upload"):
+            await host.upload(9)
+        with pytest.raises(ConflictError) as caught:
+            await host.releases.activate(8, canary=None, by="x")
+        assert "verified" == caught.value.state
+        slow.set()
+        await host.releases.rollback(7, reason="false alarms", by="x")
+
+    assert State.COMPILED is task.result().state
+    assert {8: "compiled", 7: "superseded"} == await host.states()
+
+
+async def test_overtaken(host, slow):
+    """One that is compiled while a newer one goes live is superseded, and stays so."""
+    slow.set()
+    await host.upload(9)
+    slow.clear()
+    async with asyncio.TaskGroup() as group:
+        task = await arriving(host, group, 8)
+        await host.releases.activate(9, canary=None, by="x")
+        slow.set()
+
+    assert State.SUPERSEDED is task.result().state
+    assert {9: "live", 8: "superseded"} == await host.states()
+
+
+async def test_interrupted(host, slow):
+    """One whose compiler died with the gateway is compiled when it comes again."""
+    async with asyncio.TaskGroup() as group:
+        task = await arriving(host, group, 8)
+        task.cancel()
+    await host.restart()
+    assert {8: "verified"} == await host.states()
+
+    with pytest.raises(ConflictError, match="another content"):
+        await host.upload(8)
+    assert State.COMPILED is (await host.upload(8, pack("ELSEKEY"))).state
+
+
+async def test_reloaded_meanwhile(host, slow):
+    """What was compiled for another policy file is made anew before it runs."""
+    async with asyncio.TaskGroup() as group:
+        await arriving(host, group, 8)
+        host.config.write_text(host.config.read_text().replace("drop", "alert"))
+        host.releases._runner._compile, waits = compile_here, host.releases._runner._compile
+        await host.releases.reload(load(host.config))
+        host.releases._runner._compile = waits
+        slow.set()
+    await host.releases.activate(8, canary=None, by="x")
+
+    (row,) = host.loaded.policies.kernel_policies(0.0).policies[1].rules.values()
+    assert Action.ALERT is row.action
+
+
 async def test_clients_at_once(host):
     """Whatever four clients ask for at one time: one set runs, as written, and each step is too."""
     for version in range(1, 11):

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import enforcing, gateway, sections
+from bench import activating, enforcing, gateway, sections
 from bench.corpora import SIZE, Corpus, corpora, planted
 from bench.namespaces import BenchError, cleared
 from bench.released import RELEASE
@@ -86,7 +86,7 @@ def _measure(options: argparse.Namespace) -> Results:
             ("stream", enforcing.held_stream),
             ("worst", enforcing.worst),
             ("flood", enforcing.flooded),
-            ("switch", enforcing.switch),
+            ("switch", activating.switch),
         ):
             if name in chosen:
                 part(plan, packs, results)

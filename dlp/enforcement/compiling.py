@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, Final
 
 from dlp.errors import DlpError, KernelError, PackError
 from dlp.model import Subject
+from dlp.signatures import collector
 from dlp.signatures.cache import Cache
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
@@ -138,7 +139,12 @@ def _frame(value: object) -> bytes:
 async def _taken(source: asyncio.StreamReader) -> Any:
     (length,) = _LENGTH.unpack(await source.readexactly(_LENGTH.size))
     raw = await source.readexactly(length)
-    return await asyncio.to_thread(pickle.loads, raw)
+    return await asyncio.to_thread(_unpacked, raw)
+
+
+def _unpacked(raw: bytes) -> Any:
+    with collector.paused():
+        return pickle.loads(raw)  # noqa: S301 - of a process of ours
 
 
 def _read(source: BinaryIO) -> Any:
@@ -170,7 +176,8 @@ def main() -> None:
     """The process; it ends with the gateway."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    with contextlib.suppress(EOFError, BrokenPipeError):  # nobody waits any more
+    # What it makes stays to its end.
+    with collector.paused(), contextlib.suppress(EOFError, BrokenPipeError):  # nobody waits
         _worked(sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -255,9 +255,9 @@ def test_switch_is_one_number(bench, alpha, monkeypatch):
 
     monkeypatch.setattr(bench.datapath, "_store", noted)
     before = bench.datapath.settings
-    bench.load(alpha, policy(alpha))
+    bench.load(alpha, *both(alpha))
 
-    ahead, live = stored
+    ahead, live, _ = stored  # the last one is a heartbeat
     assert (before.generation, before.release) == (ahead.generation, ahead.release)
     assert 1 - before.generation == live.generation
     ahead.generation, ahead.release = live.generation, live.release

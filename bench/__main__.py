@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import enforcing, gateway, sections, tables
+from bench import activating, enforcing, gateway, sections, tables
 from bench.corpora import SIZE, Corpus, corpora, planted
 from bench.namespaces import BenchError, cleared
 from bench.released import RELEASE
@@ -87,7 +87,7 @@ def _measure(options: argparse.Namespace) -> Results:
             ("stream", enforcing.held_stream),
             ("worst", enforcing.worst),
             ("flood", enforcing.flooded),
-            ("switch", enforcing.switch),
+            ("switch", activating.switch),
         ):
             if name in chosen:
                 part(plan, packs, results)

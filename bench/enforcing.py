@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from bench import datagrams as udp
-from bench import flood, holding, namespaces, protected, switching, tampering, worstcase
+from bench import flood, holding, namespaces, protected, tampering, worstcase
 from bench.gateway import bounded
 from bench.namespaces import BenchError
 from bench.protected import NEVER, Protected, Word
 from bench.released import attached, checkout
-from bench.report import Results, Spread, Table, figure
+from bench.report import Results, Spread, Table
 from bench.sections import Plan, progress
 from bench.signatures import DIGIT_PACKS, Token
 from bench.traffic import Way, transfer
@@ -284,61 +282,6 @@ def _a_run(before: libbpf.ProgramInfo, after: libbpf.ProgramInfo) -> float:
     if after.runs == before.runs:
         raise BenchError("the program under measurement did not run")
     return (after.run_ns - before.run_ns) / (after.runs - before.runs)
-
-
-def switch(plan: Plan, packs: Sequence[Pack], results: Results) -> None:
-    """Signature sets switched over and over under full-speed traffic with planted leaks."""
-    progress("switching sets under traffic")
-    count = 100 if plan.quick else 1000
-    # The second set lacks one signature, so that every table is another each time.
-    *rest, last = packs
-    fewer = (*rest, replace(last, signatures=last.signatures[:-1]))
-    images = [compile_packs(packs), compile_packs(fewer)]
-    dropped = {one.id: Action.DROP for one in images[0].signatures if one.id.startswith("pci.")}
-    found = {}
-    with ExitStack() as stack:
-        datapath = stack.enter_context(protected.built("switch", plan.scratch))
-        flags = _STRICT & ~PolicyFlag.OPEN_END_WAIT
-
-        def load(number: int) -> tuple[float, float]:
-            image = images[number % 2]
-            took = protected.load(datapath, image, dropped, flags=flags, threshold=NEVER)
-            return took.write_s * 1000, took.switch_s * 1000
-
-        load(0)
-        mine = stack.enter_context(protected.protected(datapath, "switch", _KEY + 6))
-        ends = mine.link.sender, mine.link.receiver, mine.link.receiver_address
-        corpus = plan.scratch / "switching"
-        corpus.write_bytes(next(each.data for each in plan.plain if each.name == "source"))
-        found["switching"] = switching.measure(*ends, corpus, load, switches=count)
-        pause_s = found["switching"].seconds / count
-        found["not switching"] = switching.measure(
-            *ends, corpus, lambda _: (0.0, 0.0), switches=count, pause_s=pause_s
-        )
-    rows = []
-    for name, one in found.items():
-        if one.complete or one.differing or not one.leaks or not one.streams:
-            results.faults.append(
-                f"{name}: {one.complete} of {one.leaks} leaks arrived whole, {one.differing} of "
-                f"{one.streams} honest streams differ"
-            )
-        cells = (
-            f"{one.complete} of {one.leaks:,}",
-            f"{one.differing} of {one.streams:,}",
-            f"{one.lost} of {one.datagrams:,}",
-            Spread.of([one.bytes * 8 / one.seconds / 1e9]),
-        )
-        rows.append((name, cells))
-    writes, stores = zip(*found["switching"].times_ms, strict=True)
-    results.measures["switch.tables"] = Spread.of(writes)
-    results.measures["switch.store"] = Spread.of(stores)
-    columns = ("leaks that arrived whole", "honest streams that differ", "datagrams lost", "Gb/s")
-    note = (
-        f"{count:,} loads in a row of {len(images[0].signatures)} signatures: "
-        f"{figure(statistics.median(writes))} ms to write the tables, "
-        f"{figure(statistics.median(stores))} ms for the switch, at most {figure(max(stores))} ms"
-    )
-    results.tables.append(Table("Switching sets under traffic", columns, tuple(rows), note))
 
 
 def _quantile(samples: Sequence[float], part: float) -> Spread:

@@ -107,6 +107,12 @@ TARGETS = (
     Target("tables.shadow", "kernel tables, 1,000 and shadow", Bound.AT_MOST, 8, None, "MB"),
     Target("tables.builtin", "kernel tables, built-in packs", Bound.AT_MOST, 8, None, "MB"),
     Target("flood.forgotten", "blocks forgotten, 1 M flows", Bound.AT_MOST, 0, None, ""),
+    Target("switch.leaks", "leaks whole, 1,000 activations", Bound.AT_MOST, 0, None, ""),
+    Target("switch.differing", "streams that differ meanwhile", Bound.AT_MOST, 0, None, ""),
+    Target("switch.lost", "datagrams lost, over those without", Bound.AT_MOST, 0, None, ""),
+    Target("switch.longest", "the switch itself, the longest", Bound.AT_MOST, 10, None, "ms"),
+    Target("live.cold", "upload to live, never compiled", Bound.AT_MOST, 6, None, "s"),
+    Target("live.cached", "upload to live, compiled before", Bound.AT_MOST, 1, None, "s"),
 )
 
 

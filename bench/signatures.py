@@ -119,6 +119,10 @@ def tokens(count: int, seed: int = SEED) -> tuple[Token, ...]:
     return tuple(out.values())
 
 
+# As many as a signature needs to be released.
+_SAMPLES = (SEED, SEED + 1, SEED + 2)
+
+
 def pack_text(members: Sequence[Token]) -> str:
     """A pack of the tokens, as the text of PACK.yaml (JSON, which is YAML too)."""
     signatures = [
@@ -129,8 +133,8 @@ def pack_text(members: Sequence[Token]) -> str:
             "description": "Made up, in the form of a real one.",
             "category": "secret",
             "regex": token.regex,
-            "must_match": [token.value()],
-            "must_not_match": [token.value()[:-1]],
+            "must_match": [token.value(seed) for seed in _SAMPLES],
+            "must_not_match": [token.value(seed)[:-1] for seed in _SAMPLES],
         }
         for token in members
     ]

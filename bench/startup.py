@@ -24,8 +24,10 @@ from bench import namespaces
 from bench.namespaces import PREFIX, BenchError
 from dlp.datapath import links
 from dlp.datapath.links import Hook
+from dlp.signatures.cache import SYSTEM
 
 WORKLOADS = 10
+IMAGES = SYSTEM  # where daemons keep compiled sets
 _NEWCOMER = "late"
 _PATIENCE_S = 60.0
 _POLL_S = 0.0002
@@ -101,14 +103,18 @@ def _workload(name: str, peer: str, number: int) -> None:
 
 
 @contextmanager
-def private_state() -> Iterator[int]:
+def private_state(*, images: bool = False) -> Iterator[int]:
     """Process id of a mount namespace whose /sys/fs/bpf and /run/dlp are its own and empty.
 
     Slave propagation: namespaces that are added later still appear in its /run/netns.
+
+    Args:
+        images: the directory of compiled sets is its own and empty, too.
     """
+    kept = f" && mkdir -p {IMAGES} && mount -t tmpfs -o mode=700 none {IMAGES}" if images else ""
     script = (
         "mkdir -p /run/dlp && mount -t tmpfs none /run/dlp && mount -t bpf bpf /sys/fs/bpf"
-        " && echo mounted && exec sleep infinity"
+        f"{kept} && echo mounted && exec sleep infinity"
     )
     command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:

@@ -1,4 +1,4 @@
-"""Whether anything slips through, or gets lost, while signature sets are switched again and again.
+"""Whether anything slips through, or gets lost, while releases are activated again and again.
 
 Sender and receiver are processes of this file: one honest TCP stream at full speed, connections
 that each carry a card number cut in two, and datagrams at a steady rate. What arrived is judged
@@ -39,10 +39,11 @@ _SETTLE_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switched:
-    """What came of the traffic during `switches` loads.
+    """What came of the traffic during `switches` activations.
 
     Attributes:
-        times_ms: of each load: to write the tables, and for the store that switches.
+        times_ms: of each activation: from the request to the answer, and for the store that
+            switches.
         leaks: connections that tried; `complete` card numbers arrived.
         streams: honest ones that ended; `differing` arrived otherwise than they were sent.
     """
@@ -134,7 +135,8 @@ def _end(process: subprocess.Popen[str]) -> dict[str, Any]:
 class _Sink:
     def __init__(self, port: int) -> None:
         self.streams: dict[str, str] = {}
-        self.complete = self.bytes = self.datagrams = 0
+        self.whole: list[bytes] = []  # one entry for each connection: appending is atomic
+        self.bytes = self.datagrams = 0
         self._server = socket.create_server(("", port), backlog=256)
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
@@ -164,11 +166,11 @@ class _Sink:
 
     def _leak(self, peer: socket.socket) -> None:
         got = b""
-        try:
-            while data := peer.recv(_BLOCK):
-                got += data
-        finally:
-            self.complete += CARD in got
+        # Told at once: of a connection that is blocked no end needs to arrive.
+        while data := peer.recv(_BLOCK):
+            before, got = CARD in got, got + data
+            if CARD in got and not before:
+                self.whole.append(CARD)
 
     def _count(self) -> None:
         while self._udp.recv(_SMALL):
@@ -181,7 +183,7 @@ def _receive(port: int) -> dict[str, Any]:
     sys.stdin.readline()
     return {
         "streams": sink.streams,
-        "complete": sink.complete,
+        "complete": len(sink.whole),
         "bytes": sink.bytes,
         "datagrams": sink.datagrams,
     }

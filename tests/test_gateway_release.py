@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -119,7 +120,7 @@ def test_life(releasing, web, release):
 
 def test_diff(releasing, web, release):
     """In shadow both sets' hits are counted on the same traffic, and told with masked examples."""
-    word = planted("FIRSTKEY")
+    word = b"FIRSTKEY-ZYXWVUTSRQ98"  # none of the pack's samples, which its archive holds
     with releasing.ready() as gateway:
         dlp(releasing, "upload", release(1, "FIRSTKEY"))
         assert None is gateway.api("/releases/1/diff")["since"]
@@ -132,6 +133,7 @@ def test_diff(releasing, web, release):
         found = gateway.api("/releases/1/diff")
         shown = dlp(releasing, "diff", 1).stdout
         stored = [one["signature"] for one in gateway.verdicts()]
+        said = gateway.errors() + json.dumps(found) + json.dumps(gateway.verdicts())
 
     assert [True, True, True, False, False] == leaks
     by_id = {one["signature"]: one for one in found["entries"]}
@@ -151,8 +153,37 @@ def test_diff(releasing, web, release):
     )
     assert ["FIRSTKEY*************"] == [one["masked"] for one in new["examples"]]
     assert "FIRSTKEY*****" in shown
-    assert "ABCDEFGHIJ12" not in shown
+    kept = [path for path in (releasing.directory / "state").rglob("*") if path.is_file()]
+    assert {"1.dlp", "verdicts.db"} <= {path.name for path in kept}
+    for place in (shown.encode(), said.encode(), *(path.read_bytes() for path in kept)):
+        assert b"ZYXWVUTSRQ98" not in place
     assert "own.key.long" not in stored
+
+
+def test_two_clients(releasing, web, release):
+    """Of clients that activate at one time one acts; the others are told so, or that it is live."""
+    word = planted("FIRSTKEY")
+
+    def activate(_) -> tuple[int, str]:
+        connection = _UnixConnection(releasing.socket)
+        connection.request("POST", "/api/v1/releases/1/activate")
+        answer = connection.getresponse()
+        state = json.loads(answer.read())["state"]
+        connection.close()
+        return answer.status, state
+
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        loads = gateway.errors().count("event='loaded'")
+        with ThreadPoolExecutor(6) as clients:
+            answers = set(clients.map(activate, range(6)))
+        steps = [one["after"] for one in gateway.api("/releases/1")["steps"]]
+        assert 1 == gateway.errors().count("event='loaded'") - loads
+        assert not web.leaks(word)
+
+    assert (200, "live") in answers
+    assert answers <= {(200, "live"), (409, "compiled"), (409, "live")}
+    assert 1 == steps.count("live")
 
 
 def test_restart(releasing, web, release):

@@ -236,8 +236,9 @@ def show(version: _Version, *, api: Api = "", token: Token = "", json: Json = Fa
 def diff(version: _Version, *, api: Api = "", token: Token = "", json: Json = False) -> None:
     """Show what a release would do otherwise than what is live.
 
-    By signature and workload: would newly drop, would no longer drop, unchanged. Hits are
-    counted while it is in shadow or canary.
+    By signature and workload: would newly drop, would no longer drop, unchanged; hits of what
+    is live and of the release, whatever is done with them; how much oftener the inspector
+    would be called. Hits are counted while it is in shadow or canary.
     """
     answer = ask(api, token, f"releases/{version}/diff", timeout_s=PATIENCE_S)
     if json:
@@ -253,7 +254,10 @@ def diff(version: _Version, *, api: Api = "", token: Token = "", json: Json = Fa
         typer.echo("nothing was counted: `dlp release shadow` begins that")
         return
     typer.echo(f"hits since {_when(answer.get('since'))}:")
-    columns = ("signature", "workload", "newly", "no longer", "unchanged", "examples")
+    columns = (
+        *("signature", "workload", "newly", "no longer", "unchanged"),
+        *("hits", "inspector", "examples"),
+    )
     rows = [
         [
             one.get("signature"),
@@ -261,6 +265,8 @@ def diff(version: _Version, *, api: Api = "", token: Token = "", json: Json = Fa
             one.get("would_newly_drop"),
             one.get("would_no_longer_drop"),
             one.get("unchanged"),
+            f"{one.get('live')} > {one.get('candidate')}",
+            f"{one['would_ask']:+}" if one.get("would_ask") else "",
             ", ".join(str(example.get("masked")) for example in one.get("examples") or ()),
         ]
         for one in answer.get("entries") or ()

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from dlp import errors
-from dlp.datapath import abi, events, libbpf, loader, objects, source
+from dlp.datapath import abi, events, grace, libbpf, loader, objects, source
 from dlp.datapath.hits import Hits
 from dlp.datapath.libbpf import Map, RingBuffer, TestRun
 from dlp.datapath.objects import CACHE, KernelObject
@@ -48,7 +48,6 @@ _DEVICE_PLACEHOLDER = 0x5566778811223344
 _LDDW = 0x18
 _WIDTH = 8
 _BUILD_TIMEOUT_S = 120
-_SETTLE_S = 0.05
 HEARTBEAT_MAX_NS = 5_000_000_000
 
 ROOT = BPFFS / "dlp"
@@ -164,19 +163,22 @@ class Datapath:
         settings.hmac_outer[:] = outer
         settings.cgroup_level = cgroup_level
         settings.heartbeat_max_ns = HEARTBEAT_MAX_NS
-        settings.release = release
         settings.event_burst = event_burst
         settings.policies[target] = len(policies.policies)
         if bindings is not None:
             self._bind_ahead(bindings, target)
             settings.by_cgroup |= any(cgroup for _, cgroup in bindings)
+        # The kernel copies a value bytewise while packets read it: what belongs to the new
+        # number has to be there before the number is.
+        self._store(settings)
         settings.generation = target
+        settings.release = release
         written = time.monotonic()
         self._store(settings)
         switched = time.monotonic()
         if bindings is not None:
             self._forget_others(bindings)
-        time.sleep(_SETTLE_S)  # packets that read the old number are through
+        grace.passed()  # packets that read the old number are through
         return LoadTimes(written - began, switched - written)
 
     def beat(self, time_ns: int | None = None) -> None:
@@ -340,9 +342,12 @@ class Datapath:
         hits.delete_all([key for key in hits.all_keys() if key >> 16 & 0xFFFF == slot])
         windows.delete_all([key for key in windows.all_keys() if key.netns % abi.WORKLOADS == slot])
 
-    def hits(self) -> dict[tuple[int, int], Hits]:
-        """By slot of the workload and number of the signature, since the live set was loaded."""
-        table, generation = self.tables["hits"], self.settings.generation
+    def hits(self, *, before: bool = False) -> dict[tuple[int, int], Hits]:
+        """By slot of the workload and number of the signature, since the live set was loaded.
+
+        `before`: those of the set before it, up to the moment in which it was replaced.
+        """
+        table, generation = self.tables["hits"], self.settings.generation ^ before
         found = {}
         for key in table.all_keys():
             row = table.lookup(c_uint64(key)) if key >> 32 == generation else None

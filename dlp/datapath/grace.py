@@ -10,14 +10,24 @@ not, so it is asked for by the host's setting, for the length of the call.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 SETTING = Path("/sys/kernel/rcu_expedited")
 _ON, _OFF = b"1", b"0"
 
+# membarrier(2), of which this command is synchronize_rcu() (kernel/sched/membarrier.c).
+_SYS_MEMBARRIER: Final = 324
+_GLOBAL: Final = 1 << 0
+# Where it is not to be had (nohz_full, a seccomp filter): far longer than a program runs.
+LONG_S: Final = 0.05
+
+_libc = ctypes.CDLL(None, use_errno=True)
 _lock = threading.Lock()
 _within = 0
 _setting: int | None = None  # open while it is ours to put back
@@ -35,6 +45,21 @@ def expedited() -> Iterator[None]:
         yield
     finally:
         _end()
+
+
+def passed() -> None:
+    """Return when every run of a program that had begun has ended: nothing of it is in use.
+
+    Programs run under RCU. With one processor there is no other run: the kernel does not wait.
+    """
+    with expedited():
+        done = _membarrier(_GLOBAL)
+    if not done:
+        time.sleep(LONG_S)
+
+
+def _membarrier(command: int) -> bool:
+    return int(_libc.syscall(_SYS_MEMBARRIER, command, 0, 0)) == 0
 
 
 def _begin() -> None:

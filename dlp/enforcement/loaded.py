@@ -46,14 +46,21 @@ class Sets:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """The packs that one image is made of; `union` of live set and candidate, where one is."""
+
+    packs: tuple[Pack, ...]
+    union: Union | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be compiled: the packs, what policies know of them, those that are held."""
+    """What is to be compiled, what policies know of it, and which signatures they hold."""
 
     config: Config
     sets: Sets
-    packs: tuple[Pack, ...]
+    parts: Parts
     subjects: tuple[Subject, ...]
-    union: Union | None
 
     @property
     def held(self) -> frozenset[str]:
@@ -62,16 +69,18 @@ class Plan:
 
     def loaded(self, image: KernelImage) -> Loaded:
         """With its image. Raises ConfigError where the policies do not fit the signatures."""
-        if self.union is None:
+        if self.parts.union is None:
             return Loaded(self.config, image, PolicySet(self.config, self.subjects), self.sets)
-        return Loaded(self.config, image, self._doubled(self.union), self.sets, self.union)
+        return Loaded(
+            self.config, image, self._doubled(self.parts.union), self.sets, self.parts.union
+        )
 
     def check(self) -> None:
         """Raise ConfigError as `loaded` would: before compiling, not after."""
-        if self.union is None:
+        if self.parts.union is None:
             PolicySet(self.config, self.subjects)
         else:
-            self._doubled(self.union)
+            self._doubled(self.parts.union)
 
     def _doubled(self, union: Union) -> DoubledPolicies:
         canary = self.sets.beside.canary if self.sets.beside else None
@@ -97,11 +106,10 @@ class Loaded:
         return self.union.live if self.union else range(len(self.image.signatures))
 
 
-def plan(config: Config, sets: Sets, *, cache: Path | None = None) -> Plan:
-    """What is to be compiled for a configuration and its sets. Raises PackError."""
+def parts_of(sets: Sets) -> Parts:
+    """What is to be compiled for these sets. Raises PackError."""
     union = unite(sets.packs, sets.beside.packs) if sets.beside else None
-    packs = union.packs if union else sets.packs
-    return Plan(config, sets, packs, Cache(cache).subjects(packs), union)
+    return Parts(union.packs if union else sets.packs, union)
 
 
 def configured(path: Path, netns: Iterable[str] = ()) -> Config:
@@ -128,8 +136,9 @@ def prepare(path: Path, netns: Iterable[str] = (), *, cache: Path | None = None)
 
 def make(config: Config, sets: Sets, *, cache: Path | None = None) -> Loaded:
     """Compile in this process. Raises as `prepare`."""
-    planned = plan(config, sets, cache=cache)
-    return planned.loaded(Cache(cache).image(planned.packs, held=planned.held))
+    parts = parts_of(sets)
+    planned = Plan(config, sets, parts, Cache(cache).subjects(parts.packs))
+    return planned.loaded(Cache(cache).image(parts.packs, held=planned.held))
 
 
 def matcher_rules(image: KernelImage) -> list[Rule]:

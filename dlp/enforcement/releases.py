@@ -1,6 +1,6 @@
 """The releases of a running gateway: from the upload to the set that acts, and back.
 
-    upload ─► verify ─► compile (a process) ─► compiled
+    upload ─► intake ─► compiled
     shadow, canary: live set and candidate as one image ─► switch
     activate, rollback: one set ─► switch
 
@@ -12,35 +12,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dlp.config import Config
+from dlp.enforcement.audit import GATEWAY, Audit
 from dlp.enforcement.candidates import CandidateWatch, Sample
-from dlp.enforcement.compiling import compiled
+from dlp.enforcement.compiling import compiling
 from dlp.enforcement.in_force import InForce
+from dlp.enforcement.intake import Intake, described, packs_in
 from dlp.enforcement.loaded import Beside, Loaded, Sets, file_sets
 from dlp.enforcement.restored import Restored, read, read_trust
 from dlp.enforcement.running import Compile, Runner, Switch
-from dlp.enforcement.succession import Succession, beside, live, step, taken_back
+from dlp.enforcement.succession import beside, live, step, taken_back
 from dlp.enforcement.vault import Vault
-from dlp.errors import ConflictError, DlpError, ReleaseError, UsageError
-from dlp.model import Incident, IncidentKind
+from dlp.errors import ConflictError, DlpError, StoreError, UsageError
+from dlp.model import Incident
 from dlp.releases.canary import Canary
-from dlp.releases.content import check_fit, packs_of
 from dlp.releases.diff import NO_HITS, Diff, Hits, compare
 from dlp.releases.life import BESIDE, State, check_step
 from dlp.releases.override import check_name
-from dlp.releases.verify import Verified, verify
-from dlp.service import Override, Release, ReleasePack, ReleaseStep
+from dlp.releases.verify import Verified
+from dlp.service import Override, Release
 from dlp.signatures.pack import Pack
 from dlp.store.releases import ReleaseStore
-
-GATEWAY: Final = "gateway"
 
 
 class Releases:
@@ -63,7 +61,7 @@ class Releases:
         loaded: Callable[[], Loaded],
         switch: Switch,
         counted: Callable[[], tuple[Hits, float | None]] = lambda: (NO_HITS, None),
-        compile_: Compile = compiled,
+        compile_: Compile = compiling,
         cache: Path | None = None,
         tell: Callable[[Incident], None] = lambda _: None,
         log: Any,
@@ -74,10 +72,12 @@ class Releases:
             loaded, switch, vault, compile_=compile_, switched=self._switched, cache=cache
         )
         self._counted = counted
-        self._tell = tell
+        self._audit = Audit(store, tell, log)
         self._log = log
-        self._lock = asyncio.Lock()
-        self._compiled: dict[int, Loaded] = {}
+        self._intake = Intake(store, vault, self._runner, self._audit)
+        self._lock = asyncio.Lock()  # of what runs, and of states
+        self._uploading = asyncio.Lock()
+        self._ready: Loaded | None = None  # what was compiled last, until it is live
         self._in_force = InForce(restored)
         self._watch = CandidateWatch()
 
@@ -123,18 +123,23 @@ class Releases:
     # -- changed by clients ------------------------------------------------------
 
     async def upload(self, chunks: AsyncIterable[bytes], *, by: str) -> Release:
-        """Take an archive, verify and compile it."""
+        """Take an archive, verify and compile it. What runs may be changed meanwhile."""
         trust = await asyncio.to_thread(read_trust, self._config)
         raw = await self._vault.receive(chunks, self.max_size)
-        digest = hashlib.sha256(raw).hexdigest()
-        async with self._change():
-            for known in await self._store.all():
-                if known.sha256 == digest and known.state is not State.REJECTED:
-                    return await self.get(known.version)
-            verified = await self._verified(raw, trust, by)
-            release = await self._arrived(verified, raw, by)
-            await asyncio.to_thread(self._vault.keep_root, trust, verified.root)
-            return await self._compile(release, verified, by)
+        async with self._alone(self._uploading, "another upload is under way"):
+            known = await self._intake.known(raw)
+            if known is not None:
+                return await self.get(known.version)
+            async with self._lock:
+                release, verified = await self._intake.arrived(raw, trust, by)
+            try:
+                loaded = await self._intake.compiled(verified)
+            except DlpError as error:
+                await self._ended(release, State.REJECTED, by, str(error))
+                raise
+            if await self._ended(described(release, loaded), State.COMPILED, by):
+                self._ready = loaded
+            return await self.get(release.version)
 
     async def shadow(self, version: int, *, by: str) -> Release:
         """Run it beside the live set, only counted."""
@@ -192,7 +197,7 @@ class Releases:
             sets = await self._runner.overridden(config, await self._without_overrides(config))
             loaded = await self._runner.make(config, sets)
             await self._runner.run(loaded)
-            self._compiled.clear()
+            self._ready = None
             return loaded
 
     async def observe(self, sample: Sample) -> None:
@@ -213,14 +218,14 @@ class Releases:
                 await self._end_beside(release, State.REJECTED, reason, GATEWAY)
             else:
                 await self._run_before(release, State.REJECTED, reason, GATEWAY)
-            self._incident("candidates", f"Release {version} was {reason}.")
+            self._audit.incident("candidates", f"Release {version} was {reason}.")
 
     def expire(self, now: float) -> None:
         """Tell once of what has expired while it is in force."""
         for what in self._in_force.expired(now):
             self._log.error("expired while in force", what=what)
             told = f"{what[:1].upper()}{what[1:]} has expired"
-            self._incident("expired", f"{told}; it goes on until another is live.")
+            self._audit.incident("expired", f"{told}; it goes on until another is live.")
 
     @property
     def watching(self) -> bool:
@@ -241,101 +246,41 @@ class Releases:
 
     # -- inside: the steps -------------------------------------------------------
 
-    async def _verified(self, raw: bytes, trust: bytes, by: str) -> Verified:
-        root = self._vault.root(trust)
-        floor = max((one.version for one in await self._store.all() if one.went_live), default=0)
-        try:
-            return await asyncio.to_thread(
-                verify, raw, root, now=time.time(), installed=floor, max_size=self.max_size
-            )
-        except ReleaseError as error:
-            await self._write([], [step(0, by, "upload", "", State.REJECTED.value, error.message)])
-            raise
-
-    async def _arrived(self, verified: Verified, raw: bytes, by: str) -> Release:
-        known = await self._store.get(verified.version)
-        if known is not None and known.state is not State.REJECTED:
-            raise ConflictError(
-                f"release {verified.version} is there with another content",
-                state=known.state.value,
-                remedy="build it under a higher version",
-            )
-        await asyncio.to_thread(self._vault.keep, verified.version, raw)
-        release = Release(
-            version=verified.version,
-            state=State.VERIFIED,
-            sha256=verified.sha256,
-            size=verified.size,
-            uploaded=time.time(),
-            expires=verified.expires,
-            signers=verified.signers,
-            packs=(),
-            signatures=0,
-        )
-        before = known.state.value if known else ""
-        signers = ", ".join(signer[:8] for signer in verified.signers)
-        await self._write(
-            [release],
-            [
-                step(release.version, by, "upload", before, State.UPLOADED.value),
-                step(
-                    release.version,
-                    by,
-                    "verify",
-                    State.UPLOADED.value,
-                    State.VERIFIED.value,
-                    f"signed by {signers}",
-                ),
-            ],
-        )
-        return release
-
-    async def _compile(self, release: Release, verified: Verified, by: str) -> Release:
-        try:
-            packs = await asyncio.to_thread(_packs, verified)
-            await asyncio.to_thread(check_fit, packs)
-            sets = Sets(packs=packs, release=release.version)
-            loaded = await self._runner.make(self._config, sets)
-        except DlpError as error:
-            await self._move(release, State.REJECTED, "compile", by, str(error))
-            raise
-        self._compiled[release.version] = loaded
-        counts = tuple(
-            ReleasePack(name=pack.name, version=pack.version, signatures=len(pack.signatures))
-            for pack in packs
-        )
-        done = replace(
-            release,
-            packs=counts,
-            signatures=len(loaded.image.signatures),
-            image=loaded.image.version,
-        )
-        await self._move(done, State.COMPILED, "compile", by)
-        return await self.get(release.version)
+    async def _ended(self, release: Release, state: State, by: str, reason: str = "") -> bool:
+        """Its compilation has ended; False where a newer one went live meanwhile."""
+        async with self._lock:
+            if (await self._need(release.version)).state is not State.VERIFIED:
+                return False
+            await self._audit.move(release, state, "compile", by, reason)
+            return True
 
     async def _run_beside(self, release: Release, canary: Canary | None, by: str) -> None:
         packs = await self._packs_of(release.version)
         candidate = Beside(version=release.version, packs=packs, canary=canary)
-        await self._run(release, replace(self._runner.sets, beside=candidate), by)
-        await self._record(beside(release, canary, await self._store.all(), by))
+        async with self._written():
+            await self._run(release, replace(self._runner.sets, beside=candidate), by)
+            await self._audit.record(beside(release, canary, await self._store.all(), by))
 
     async def _end_beside(self, release: Release, state: State, reason: str, by: str) -> None:
-        await self._go_back(replace(self._runner.sets, beside=None))
-        await self._move(release, state, "rollback", by, reason)
+        async with self._written():
+            await self._go_back(replace(self._runner.sets, beside=None))
+            await self._audit.move(release, state, "rollback", by, reason)
 
     async def _run_live(self, release: Release, by: str) -> None:
         sets = self._runner.sets
         verified = await self._read(release.version)
-        ready = self._compiled.get(release.version)
-        packs = ready.sets.packs if ready else await asyncio.to_thread(_packs, verified)
-        await self._run(release, Sets(packs=packs, release=release.version), by, ready)
-        self._in_force.now(verified)
-        await asyncio.to_thread(self._vault.forget_overrides)
+        ready = self._made(release.version)
+        packs = ready.sets.packs if ready else await asyncio.to_thread(packs_in, verified)
         before = sets.release
         if before == release.version:  # it was live, with overrides on top
             before = release.before or 0
-        everyone = await self._store.all()
-        await self._record(live(release, everyone, by, before=before, now=time.time()))
+        async with self._written():
+            await self._run(release, Sets(packs=packs, release=release.version), by, ready)
+            everyone = await self._store.all()
+            await self._audit.record(live(release, everyone, by, before=before, now=time.time()))
+        self._ready = None
+        self._in_force.now(verified)
+        await asyncio.to_thread(self._vault.forget_overrides)
 
     async def _run_before(self, release: Release, state: State, reason: str, by: str) -> None:
         before = await self._store.get(release.before) if release.before else None
@@ -343,13 +288,14 @@ class Releases:
         if before is None or verified is None:
             sets = await asyncio.to_thread(file_sets, self._config)
         else:
-            packs = await asyncio.to_thread(_packs, verified)
+            packs = await asyncio.to_thread(packs_in, verified)
             sets = Sets(packs=packs, release=before.version)
-        await self._go_back(sets)
+        async with self._written():
+            await self._go_back(sets)
+            everyone = await self._store.all()
+            await self._audit.record(taken_back(release, state, reason, before, everyone, by))
         self._in_force.now(verified)
         await asyncio.to_thread(self._vault.forget_overrides)
-        everyone = await self._store.all()
-        await self._record(taken_back(release, state, reason, before, everyone, by))
 
     async def _override(self, name: str, text: bytes, by: str) -> Override:
         check_name(name)
@@ -367,7 +313,7 @@ class Releases:
                 after = await self._runner.overridden(config, base, {name: text})
                 await self._runner.run(await self._runner.make(config, after))
                 await asyncio.to_thread(self._vault.keep_override, name, text)
-                await self._write([], [step(sets.release, by, "put", "", "", name)])
+                await self._audit.write([], [step(sets.release, by, "put", "", "", name)])
             ids = [
                 one.id
                 for pack in self._runner.sets.packs
@@ -392,14 +338,20 @@ class Releases:
 
     @contextlib.asynccontextmanager
     async def _change(self, version: int = 0) -> AsyncIterator[None]:
-        if self._lock.locked():
+        async with self._alone(self._lock, "another change of releases is under way", version):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, lock: asyncio.Lock, told: str, version: int = 0) -> AsyncIterator[None]:
+        """One at a time; who comes second is not kept waiting. Raises ConflictError."""
+        if lock.locked():
             known = await self._store.get(version) if version else None
             raise ConflictError(
-                "another change of releases is under way",
+                told,
                 state=known.state.value if known else "",
                 remedy="try again when it ended",
             )
-        async with self._lock:
+        async with lock:
             yield
 
     async def _need(self, version: int) -> Release:
@@ -424,8 +376,15 @@ class Releases:
         trust = await asyncio.to_thread(read_trust, self._config)
         return await asyncio.to_thread(read, self._vault, trust, version, keep=keep)
 
+    def _made(self, version: int) -> Loaded | None:
+        """What was compiled of a release, where the configuration is still the same."""
+        ready = self._ready
+        if ready is None or ready.sets.release != version or ready.config is not self._config:
+            return None
+        return ready
+
     async def _packs_of(self, version: int, *, keep: bool = False) -> tuple[Pack, ...]:
-        return await asyncio.to_thread(_packs, await self._read(version, keep=keep))
+        return await asyncio.to_thread(packs_in, await self._read(version, keep=keep))
 
     async def _run(
         self, release: Release, sets: Sets, by: str, ready: Loaded | None = None
@@ -436,45 +395,20 @@ class Releases:
             await self._runner.run(loaded)
         except DlpError as error:
             reason = f"rolled back by itself: {error}"
-            await self._move(release, State.REJECTED, "rollback", by, reason)
-            self._incident("load_failed", f"Release {release.version} could not be loaded.")
+            await self._audit.move(release, State.REJECTED, "rollback", by, reason)
+            self._audit.incident("load_failed", f"Release {release.version} could not be loaded.")
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _written(self) -> AsyncIterator[None]:
+        """What ran before runs again where a change cannot be written down."""
+        before = self._runner.loaded
+        try:
+            yield
+        except StoreError:
+            await self._runner.run(before)
             raise
 
     async def _go_back(self, sets: Sets) -> None:
         """Make what ran before run. Where that fails, what runs stays, and so do the states."""
         await self._runner.run(await self._runner.make(self._config, sets))
-
-    async def _move(
-        self, release: Release, state: State, what: str, by: str, reason: str = ""
-    ) -> None:
-        change = Succession(what, by)
-        change.move(release, state, reason)
-        await self._record(change)
-
-    async def _record(self, change: Succession) -> None:
-        await self._write(change.moved, change.steps)
-
-    async def _write(self, moved: Sequence[Release], steps: Sequence[ReleaseStep]) -> None:
-        await self._store.record(moved, steps)
-        for one in steps:
-            self._log.info(
-                "release",
-                version=one.version,
-                what=one.what,
-                who=one.who,
-                before=one.before,
-                after=one.after,
-                reason=one.reason,
-            )
-
-    def _incident(self, what: str, detail: str) -> None:
-        now = time.time()
-        self._tell(
-            Incident(
-                time=now, last=now, kind=IncidentKind.RELEASE, workload="", what=what, detail=detail
-            )
-        )
-
-
-def _packs(verified: Verified) -> tuple[Pack, ...]:
-    return packs_of(verified.packs, f"release-{verified.version}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from dlp.config import Config
-from dlp.enforcement.loaded import Loaded, Sets, plan
+from dlp.enforcement.loaded import Loaded, Plan, Sets, parts_of
 from dlp.enforcement.vault import Vault
 from dlp.errors import DlpError
+from dlp.model import Subject
 from dlp.releases.override import overridden
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
@@ -20,12 +21,20 @@ from dlp.signatures.pack import Pack
 Switch = Callable[[Loaded], Awaitable[None]]
 
 
-class Compile(Protocol):
-    """As compiling.compiled."""
+class Work(Protocol):
+    """The compilation of one set, as compiling.Compiling."""
 
-    async def __call__(
-        self, packs: Sequence[Pack], held: Collection[str], *, cache: Path | None
-    ) -> KernelImage: ...
+    async def subjects(self) -> tuple[Subject, ...]: ...
+
+    async def image(self, held: Collection[str]) -> KernelImage: ...
+
+
+class Compile(Protocol):
+    """As compiling.compiling."""
+
+    def __call__(
+        self, packs: Sequence[Pack], *, cache: Path | None
+    ) -> AbstractAsyncContextManager[Work]: ...
 
 
 class Runner:
@@ -56,20 +65,27 @@ class Runner:
         self._cache = cache
 
     @property
+    def loaded(self) -> Loaded:
+        """What runs."""
+        return self._loaded()
+
+    @property
     def config(self) -> Config:
         """The configuration in force."""
         return self._loaded().config
 
     @property
     def sets(self) -> Sets:
-        """What runs."""
+        """The sets that run."""
         return self._loaded().sets
 
     async def make(self, config: Config, sets: Sets) -> Loaded:
         """Compile sets; nothing runs otherwise yet. Raises ConfigError, PackError."""
-        planned = await asyncio.to_thread(partial(plan, config, sets, cache=self._cache))
-        await asyncio.to_thread(planned.check)
-        image = await self._compile(planned.packs, planned.held, cache=self._cache)
+        parts = await asyncio.to_thread(parts_of, sets)
+        async with self._compile(parts.packs, cache=self._cache) as work:
+            planned = Plan(config, sets, parts, await work.subjects())
+            await asyncio.to_thread(planned.check)
+            image = await work.image(planned.held)
         return await asyncio.to_thread(planned.loaded, image)
 
     async def run(self, loaded: Loaded) -> None:

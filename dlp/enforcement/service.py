@@ -333,7 +333,6 @@ class GatewayService:
         release_names.add(
             release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
         )
-        self._account.count(self._hits())  # they begin at 0 with the load
         took = self._datapath.load(
             loaded.image,
             policies,
@@ -343,6 +342,7 @@ class GatewayService:
             bindings=self._controller.bindings(loaded.policies),
             event_burst=_EVENT_BURST,
         )
+        self._account.count(self._hits(before=True))  # to the last packet; they begin at 0 now
         self._account.loaded(loaded)
         self._holds.live(self._release)
         self._log.info(
@@ -353,12 +353,15 @@ class GatewayService:
             switch_ms=round(took.switch_s * 1000, 3),
         )
 
-    def _hits(self) -> dict[tuple[str, int], Count]:
-        """The kernel's counts by workload and number of the signature, since the last load."""
+    def _hits(self, *, before: bool = False) -> dict[tuple[str, int], Count]:
+        """The kernel's counts by workload and number of the signature, since the last load.
+
+        `before`: of the set before it.
+        """
         names = {slot_of(key): name for name, key in self._controller.keys().items()}
         return {
             (names[slot], index): Count(hits.matches, hits.acted, hits.prefilters)
-            for (slot, index), hits in self._datapath.hits().items()
+            for (slot, index), hits in self._datapath.hits(before=before).items()
             if slot in names
         }
 

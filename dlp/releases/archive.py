@@ -99,7 +99,7 @@ def _files(raw: bytes) -> Iterator[tuple[str, bytes]]:
     while True:
         block = raw[at : at + _BLOCK]
         if len(block) < _BLOCK:
-            raise _truncated()
+            raise _truncated() if at or _begins(block) else _unlike("it is something else")
         if not any(block):
             break
         name, size = _told(block)
@@ -117,6 +117,12 @@ def _files(raw: bytes) -> Iterator[tuple[str, bytes]]:
         if len(rest) < len(_END):
             raise _truncated()
         raise _unlike("there are bytes behind its end")
+
+
+def _begins(block: bytes) -> bool:
+    """Whether the first bytes of a file could be those of an archive."""
+    names = (b"root/", METADATA.encode())
+    return any(block[: len(name)] == name[: len(block)] for name in names)
 
 
 def _told(block: bytes) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dlp.errors import PackError
+from dlp.signatures import collector
 from dlp.signatures.pack import Pack, check_distinct, parse_pack
 
 SAMPLES: Final = 3
@@ -26,9 +27,11 @@ def packs_of(files: Mapping[str, bytes], origin: str) -> tuple[Pack, ...]:
     Raises:
         PackError: a pack is bad, is named otherwise than its file, or two share an id.
     """
-    packs = tuple(
-        parse_pack(files[name], Path(origin) / "packs" / f"{name}.yaml") for name in sorted(files)
-    )
+    with collector.paused():
+        packs = tuple(
+            parse_pack(files[name], Path(origin) / "packs" / f"{name}.yaml")
+            for name in sorted(files)
+        )
     check_distinct(packs)
     return packs
 

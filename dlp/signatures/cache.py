@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from dlp.model import Subject
 from dlp.signatures import imagefile
-from dlp.signatures.collector import without_collector
+from dlp.signatures.collector import paused
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack
@@ -73,6 +73,11 @@ class Cache:
         file = self._file("image", [*_told(packs), repr(stride), *sorted(held)])
         return _taken(file, imagefile.loads) if file else None
 
+    def found_subjects(self, packs: Sequence[Pack]) -> tuple[Subject, ...] | None:
+        """What policies know of these packs as it was kept; None where it has to be made."""
+        file = self._file("subjects", [*_told(packs)])
+        return _taken(file, _subjects) if file else None
+
     def subjects(self, packs: Sequence[Pack]) -> tuple[Subject, ...]:
         """What policies know of these packs. Raises PackError as `subjects.subjects`."""
         return self._kept("subjects", [*_told(packs)], lambda: subjects(packs), _listed, _subjects)
@@ -108,7 +113,7 @@ def _taken(file: Path, loads: Callable[[str], _T]) -> _T | None:
     if text is None:
         return None
     try:
-        with without_collector():
+        with paused():
             return loads(text)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None  # of another hand, whatever its digest says

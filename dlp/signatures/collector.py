@@ -1,4 +1,7 @@
-"""The garbage collector kept away from work that makes a million small values which all stay."""
+"""Python's search for garbage, put off while a large set is made.
+
+A set is a million small values that all stay: looking for garbage among them doubles the time.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without_collector() -> Iterator[None]:
-    """Look for no garbage meanwhile: it would double the time, and more beside a large set."""
+def paused() -> Iterator[None]:
+    """No garbage is looked for within; of several at one time the first one ends it for all."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -18,8 +18,17 @@ from typing import Final
 
 from dlp.errors import PackError
 from dlp.model import DecidedBy
-from dlp.signatures import anchors, byteset, lane, limits, literal, lowering, samples, triggers
-from dlp.signatures.collector import without_collector
+from dlp.signatures import (
+    anchors,
+    byteset,
+    collector,
+    lane,
+    limits,
+    literal,
+    lowering,
+    samples,
+    triggers,
+)
 from dlp.signatures.forms import Form
 from dlp.signatures.gramtable import WELL_FILLED, GramTable
 from dlp.signatures.image import (
@@ -63,7 +72,7 @@ def compile_packs(
     if len(signatures) > SIGNATURES:
         raise _too_many(packs, len(signatures))
     strides = STRIDES if stride is None else (stride,)
-    with without_collector():
+    with collector.paused():
         samples.check(signatures)
         judged = [judge(signature, min(strides)) for signature in signatures]
         limits.check(judged)

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from dlp import model
-from dlp.signatures import byteset, image, keywords, proximity, weighted
+from dlp.signatures import byteset, collector, image, keywords, proximity, weighted
 from dlp.signatures.anchors import GRAM
 from dlp.signatures.gramtable import entries
 from dlp.signatures.image import KernelImage, Shape, Step
@@ -34,9 +34,10 @@ def dumps(whole: KernelImage) -> str:
 
 def loads(text: str) -> KernelImage:
     """The image of such a text. Raises ValueError, TypeError or KeyError for any other."""
-    raw = json.loads(text)
-    found = {name: _IMAGE.get(name, _ANY)[1](value) for name, value in raw.items()}
-    return KernelImage(**{**found, "anchors": entries(found["shapes"])})
+    with collector.paused():
+        raw = json.loads(text)
+        found = {name: _IMAGE.get(name, _ANY)[1](value) for name, value in raw.items()}
+        return KernelImage(**{**found, "anchors": entries(found["shapes"])})
 
 
 _Coder = tuple[Callable[[Any], Any], Callable[[Any], Any]]

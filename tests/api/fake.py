@@ -183,6 +183,7 @@ class FakeReleases:
             would_newly_drop=2,
             would_no_longer_drop=0,
             unchanged=0,
+            would_ask=3,
             examples=(example,),
         )
         return Diff(

@@ -91,6 +91,10 @@ def test_against_a_gateway(run, api):
     shown = run("release", "diff", 2, *where).out
     assert "4111********1111" in shown
     assert "added 1: own.key.long" in shown
+    row = next(line for line in shown.splitlines() if "4111********1111" in line)
+    assert ["own.key.long", "web", "2", "0", "0", "0", ">", "2", "+3", "4111********1111"] == (
+        row.split()
+    )
     run("release", "shadow", 2, *where)
     answer = run("release", "activate", 2, "--netns", "web-*", "--percent", 5, *where)
     assert "release 2: canary, for web-*, 5 %" in answer.out

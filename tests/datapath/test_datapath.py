@@ -11,6 +11,7 @@ from dlp.datapath import datapath as module
 from dlp.datapath.abi import Reason
 from dlp.datapath.datapath import Datapath, compiled, current_layout
 from dlp.datapath.pins import BPFFS, Layout, remove_tree
+from dlp.datapath.tables import settings_bytes
 from dlp.errors import KernelError
 from dlp.model import Action
 from dlp.resources import bpf_dir
@@ -240,6 +241,27 @@ def test_policy_of_a_cgroup(bench, alpha):
     back = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
 
     assert (True, False) == (own.passed, back.passed)
+
+
+@pytest.mark.kernel
+def test_switch_is_one_number(bench, alpha, monkeypatch):
+    """All that belongs to a generation is stored before its number is, which comes alone."""
+    stored = []
+    store = bench.datapath._store
+
+    def noted(settings):
+        stored.append(type(settings).from_buffer_copy(settings))
+        store(settings)
+
+    monkeypatch.setattr(bench.datapath, "_store", noted)
+    before = bench.datapath.settings
+    bench.load(alpha, *both(alpha))
+
+    ahead, live, _ = stored  # the last one is a heartbeat
+    assert (before.generation, before.release) == (ahead.generation, ahead.release)
+    assert 1 - before.generation == live.generation
+    ahead.generation, ahead.release = live.generation, live.release
+    assert settings_bytes(ahead) == settings_bytes(live)
 
 
 @pytest.mark.kernel

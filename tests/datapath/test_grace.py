@@ -70,3 +70,32 @@ def test_of_many_threads(setting):
 
     assert not off_within
     assert setting.read_text() == "0\n"
+
+
+def test_passed(setting, monkeypatch):
+    """The kernel is asked to wait for all that runs, expedited; nothing is slept."""
+    asked = []
+    monkeypatch.setattr(grace.time, "sleep", asked.append)
+    monkeypatch.setattr(
+        grace, "_membarrier", lambda command: asked.append((command, setting.read_text())) or True
+    )
+    grace.passed()
+
+    assert [(1, "1\n")] == asked
+    assert setting.read_text() == "0\n"
+
+
+def test_passed_without(setting, monkeypatch):
+    """Where the kernel does not take the call, it is waited for longer than a program runs."""
+    slept = []
+    monkeypatch.setattr(grace.time, "sleep", slept.append)
+    monkeypatch.setattr(grace, "_SYS_MEMBARRIER", 10_000)
+    grace.passed()
+
+    assert [grace.LONG_S] == slept
+
+
+def test_call(setting):
+    """The call is the kernel's own: it takes this command, and no other of the kind."""
+    assert grace._membarrier(grace._GLOBAL)
+    assert not grace._membarrier(1 << 30)

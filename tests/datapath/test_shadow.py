@@ -189,10 +189,15 @@ def test_events_where_the_workload_has_none_left(bench, both, told):
 
 
 def test_hits_begin_anew(bench, both):
-    """With each load the generation's hits are 0; those of the one before stay out of it."""
-    for _ in range(3):
+    """With each load the generation's hits are 0; those of the one before stay out of it.
+
+    They can be asked for until the next load.
+    """
+    for times in range(3):
         bench.load(both, policy(both, rules=rows(alpha=shadow(Action.DROP))))
         assert {} == bench.datapath.hits()
+        if times:
+            assert {(SLOT, A): Hits(1, 1, 0)} == bench.datapath.hits(before=True)
         bench.post(pk.udp(value(ALPHA, 1), port=bench.port()))
         assert {(SLOT, A): Hits(1, 1, 0)} == bench.datapath.hits()
     bench.datapath.clear_counters(SLOT)

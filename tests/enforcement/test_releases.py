@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +17,20 @@ from dlp.enforcement.loaded import make
 from dlp.enforcement.releases import Releases
 from dlp.enforcement.restored import restore
 from dlp.enforcement.vault import Vault
-from dlp.errors import ConfigError, ConflictError, KernelError, PackError, ReleaseError, UsageError
+from dlp.errors import (
+    ConfigError,
+    ConflictError,
+    KernelError,
+    PackError,
+    ReleaseError,
+    StoreError,
+    UsageError,
+)
 from dlp.model import Action
 from dlp.releases.canary import Canary
 from dlp.releases.life import State
 from dlp.signatures.compiler import compile_packs
+from dlp.signatures.subjects import subjects
 from dlp.store.verdicts import VerdictStore
 from tests.releases.conftest import OTHER, PACK, Makes
 
@@ -46,8 +57,22 @@ async def chunks(raw, size=1000):
         yield raw[at : at + size]
 
 
-async def compile_here(packs, held, *, cache):
-    return compile_packs(packs, held=held)
+@contextlib.asynccontextmanager
+async def compile_here(packs, *, cache):
+    yield Here(packs)
+
+
+class Here:
+    """The compiler in this process."""
+
+    def __init__(self, packs):
+        self.packs = packs
+
+    async def subjects(self):
+        return subjects(self.packs)
+
+    async def image(self, held):
+        return compile_packs(self.packs, held=held)
 
 
 class Host:
@@ -281,6 +306,60 @@ async def test_bad_packs(host):
     assert ["base.key.long"] == host.ids()
 
 
+def at(old, new):
+    """The pack with another text at one place."""
+    assert old in PACK
+    return PACK.replace(old, new)
+
+
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n" + PACK
+AGAIN = PACK + PACK.partition("signatures:\n")[2]
+ENDLESS = at("[A-Z0-9]{12}(", "(?:[A-Z0-9]{12}|(?:A|A)+B)(").replace(
+    '"LONGKEY-ABC"', f'"LONGKEY-{40 * "A"}"'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        (at("    name: Long key", "    name: Long key\n    colour: red"), 7, "extra inputs"),
+        (at("version: 1", "version: 1\ncolour: red"), 3, "extra inputs"),
+        (ENDLESS, 10, "signature own.key.long: its samples cannot be tried within 2 s"),
+        (at("regex: '", r"regex: '(a)\1"), 10, "signature own.key.long: regex uses a back-ref"),
+        (at("{12}(", "{12}(("), 10, "signature own.key.long: regex does not parse"),
+        (AGAIN, 13, "signature own.key.long is there twice, also at release-7/packs/own.yaml:5"),
+        (at('"LONGKEY-ABC"', '"LONGKEY-ABCDEFGHIJ12"'), 12, "own.key.long: must_not_match[0] mat"),
+        (at(', "LONGKEY-000000000000"', ""), 11, "own.key.long has fewer than 3 samples"),
+        (at("must_match: [", "must_match: &a ["), 11, "YAML anchors and aliases are refused"),
+        (BOMB, 1, "YAML anchors and aliases are refused"),
+        (at("name: Long key", "name: !!python/name:os.system"), 6, "YAML tags are refused"),
+        (at("severity: high", "severity: high\n    severity: low"), 8, "key is there twice"),
+        ("pack: own\nx: " + 5000 * "[", 2, "exceeded maximum nesting depth"),
+        ("pack: [own\n", 2, "is not YAML"),
+    ],
+)
+async def test_bad_content(host, text, line, told):
+    """Signed, and bad all the same: refused with file, line and signature; nothing changes."""
+    await host.upload(6)
+    await host.releases.activate(6, canary=None, by="x")
+    before, ran = host.loaded, len(host.switches)
+
+    with pytest.raises(PackError) as caught:
+        await host.upload(7, {"own": text.encode()})
+
+    place = caught.value.place
+    assert ("release-7/packs/own.yaml", line) == (str(place.file), place.line)
+    assert told in caught.value.message
+    release = await host.releases.get(7)
+    assert (State.REJECTED, str(caught.value)) == (release.state, release.reason)
+    assert "LONGKEY-A" not in release.reason
+    assert ({7: "rejected", 6: "live"}, before, ran) == (
+        await host.states(),
+        host.loaded,
+        len(host.switches),
+    )
+
+
 async def test_other_content(host):
     """A version that is there is not replaced by another content."""
     await host.upload(7)
@@ -309,6 +388,178 @@ async def test_race(host):
 
     assert State.LIVE is first.result().state
     assert 1 == len(host.switches)
+
+
+class Slow(Here):
+    """A compiler that waits to be let go on."""
+
+    begun = gate = None
+
+    async def image(self, held):
+        self.begun.set()
+        await self.gate.wait()
+        return await super().image(held)
+
+
+@pytest.fixture
+def slow(host):
+    """Uploads wait in the compiler until the event is set."""
+    Slow.begun, Slow.gate = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def compiling(packs, *, cache):
+        yield Slow(packs)
+
+    usual, host.releases._runner._compile = host.releases._runner._compile, compiling
+    yield Slow.gate
+    host.releases._runner._compile = usual
+
+
+async def arriving(host, group, version):
+    """An upload that is being compiled."""
+    Slow.begun.clear()
+    task = group.create_task(host.upload(version, pack("ELSEKEY")))
+    await Slow.begun.wait()
+    return task
+
+
+async def test_change_meanwhile(host, slow):
+    """While one is compiled, what runs can be rolled back; a second upload is told to wait."""
+    slow.set()
+    await host.upload(7)
+    await host.releases.activate(7, canary=None, by="x")
+    slow.clear()
+    async with asyncio.TaskGroup() as group:
+        task = await arriving(host, group, 8)
+        with pytest.raises(ConflictError, match="another upload"):
+            await host.upload(9)
+        with pytest.raises(ConflictError) as caught:
+            await host.releases.activate(8, canary=None, by="x")
+        assert "verified" == caught.value.state
+        slow.set()
+        await host.releases.rollback(7, reason="false alarms", by="x")
+
+    assert State.COMPILED is task.result().state
+    assert {8: "compiled", 7: "superseded"} == await host.states()
+
+
+async def test_overtaken(host, slow):
+    """One that is compiled while a newer one goes live is superseded, and stays so."""
+    slow.set()
+    await host.upload(9)
+    slow.clear()
+    async with asyncio.TaskGroup() as group:
+        task = await arriving(host, group, 8)
+        await host.releases.activate(9, canary=None, by="x")
+        slow.set()
+
+    assert State.SUPERSEDED is task.result().state
+    assert {9: "live", 8: "superseded"} == await host.states()
+
+
+async def test_interrupted(host, slow):
+    """One whose compiler died with the gateway is compiled when it comes again."""
+    async with asyncio.TaskGroup() as group:
+        task = await arriving(host, group, 8)
+        task.cancel()
+    await host.restart()
+    assert {8: "verified"} == await host.states()
+
+    with pytest.raises(ConflictError, match="another content"):
+        await host.upload(8)
+    assert State.COMPILED is (await host.upload(8, pack("ELSEKEY"))).state
+
+
+async def test_reloaded_meanwhile(host, slow):
+    """What was compiled for another policy file is made anew before it runs."""
+    async with asyncio.TaskGroup() as group:
+        await arriving(host, group, 8)
+        host.config.write_text(host.config.read_text().replace("drop", "alert"))
+        host.releases._runner._compile, waits = compile_here, host.releases._runner._compile
+        await host.releases.reload(load(host.config))
+        host.releases._runner._compile = waits
+        slow.set()
+    await host.releases.activate(8, canary=None, by="x")
+
+    (row,) = host.loaded.policies.kernel_policies(0.0).policies[1].rules.values()
+    assert Action.ALERT is row.action
+
+
+async def test_clients_at_once(host):
+    """Whatever four clients ask for at one time: one set runs, as written, and each step is too."""
+    for version in range(1, 11):
+        await host.upload(version, pack(f"{'ABCDEFGHIJ'[version - 1]}KEYKEY"))
+    answers = {"done": 0, "conflict": 0}
+
+    async def slow(loaded):
+        await asyncio.sleep(0.002)
+        await Host.switch(host, loaded)
+
+    host.releases._runner._switch = slow
+
+    async def client(seed):
+        chance = random.Random(seed)
+        for turn in range(32):
+            version = chance.randint(turn // 4 + 1, turn // 4 + 3)
+            call = chance.choice(
+                (
+                    lambda n: host.releases.shadow(n, by=f"client {seed}"),
+                    lambda n: host.releases.activate(n, canary=None, by=f"client {seed}"),
+                    lambda n: host.releases.activate(
+                        n, canary=Canary(percent=5), by=f"client {seed}"
+                    ),
+                    lambda n: host.releases.rollback(n, reason="", by=f"client {seed}"),
+                )
+            )
+            try:
+                await call(version)
+                answers["done"] += 1
+            except ConflictError:
+                answers["conflict"] += 1
+            await asyncio.sleep(chance.random() / 25)
+
+    async with asyncio.TaskGroup() as group:
+        for seed in range(4):
+            group.create_task(client(seed))
+
+    assert min(answers.values()) > 10
+    states = await host.states()
+    sets = host.loaded.sets
+    running = [version for version, state in states.items() if state == "live"]
+    assert running == ([sets.release] if sets.release else [])
+    beside = [version for version, state in states.items() if state in {"shadow", "canary"}]
+    assert beside == ([sets.beside.version] if sets.beside else [])
+    for version in states:
+        steps = list(reversed((await host.releases.get(version)).steps))
+        assert ["", *(one.after for one in steps)][:-1] == [one.before for one in steps]
+        assert states[version] == steps[-1].after
+        assert all(one.who.startswith(("token ci", "client ")) for one in steps)
+
+
+@pytest.mark.parametrize("what", ["shadow", "activate", "rollback"])
+async def test_unwritten(host, monkeypatch, what):
+    """A change that cannot be written down is undone: what ran runs, and may be changed again."""
+    await host.upload(7)
+    await host.releases.activate(7, canary=None, by="x")
+    await host.upload(8, pack("ELSEKEY"))
+    calls = {
+        "shadow": lambda: host.releases.shadow(8, by="x"),
+        "activate": lambda: host.releases.activate(8, canary=None, by="x"),
+        "rollback": lambda: host.releases.rollback(7, reason="", by="x"),
+    }
+
+    async def full(*_):
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(host.store.releases, "record", full)
+        with pytest.raises(StoreError):
+            await calls[what]()
+    assert {8: "compiled", 7: "live"} == await host.states()
+    assert (7, None) == (host.loaded.sets.release, host.loaded.sets.beside)
+    await host.releases.activate(8, canary=None, by="x")
+    await host.releases.rollback(8, reason="", by="x")
+    assert 7 == host.loaded.sets.release
 
 
 async def test_load_failure(host):

@@ -149,3 +149,19 @@ def test_empty():
     assert archive.METADATA in refused(bytes(1024)).message
     assert "truncated" == refused(b"").reason
     assert "malformed" == refused(b"PK\x03\x04" + bytes(2000)).reason
+
+
+@pytest.mark.parametrize("raw", [b"hello", b"pack: own\n", b"PK\x03\x04", b"\x1f\x8b" + bytes(100)])
+def test_something_else(raw):
+    """A short file of another kind is not taken for the beginning of an archive."""
+    with pytest.raises(ReleaseError) as caught:
+        archive.read(raw)
+    assert "malformed" == caught.value.reason
+
+
+@pytest.mark.parametrize("raw", [b"", b"ro", b"root/1.json", b"release.json" + bytes(100)])
+def test_beginning(raw):
+    """The beginning of an archive is told to be cut short."""
+    with pytest.raises(ReleaseError) as caught:
+        archive.read(raw)
+    assert "truncated" == caught.value.reason

@@ -1,22 +1,34 @@
-"""Work without the garbage collector."""
+"""The search for garbage, put off."""
+
+from __future__ import annotations
 
 import gc
 
 import pytest
 
-from dlp.signatures.collector import without_collector
+from dlp.signatures.collector import paused
 
 
-def test_back_as_it_was():
-    """It is off meanwhile, and then as before, whatever happened."""
-    for before in (gc.enable, gc.disable):
-        before()
-        was = gc.isenabled()
-        try:
-            with without_collector():
-                assert not gc.isenabled()
-            with pytest.raises(ZeroDivisionError), without_collector():
-                raise ZeroDivisionError
-            assert was is gc.isenabled()
-        finally:
-            gc.enable()
+def test_put_off():
+    """Within it is off, also where it is asked for twice; afterwards it is as it was."""
+    assert gc.isenabled()
+    with paused():
+        with paused():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+    gc.disable()
+    try:
+        with paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_after_an_error():
+    """It is looked for again, whatever happened within."""
+    with pytest.raises(ZeroDivisionError), paused():
+        raise ZeroDivisionError
+    assert gc.isenabled()

@@ -18,9 +18,9 @@ from dlp.datapath.events import Event
 from dlp.datapath.pins import BPFFS, Layout
 from dlp.model import Action
 from dlp.policy import KernelPolicies, KernelPolicy, PolicyFlag, RuleRow
-from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
+from tests.images import IMAGES
 from tests.kernelpath import Rises
 
 HMAC_KEY = b"bench"
@@ -121,7 +121,7 @@ def datapath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datapath]:
 @pytest.fixture(scope="session")
 def image() -> KernelImage:
     """The built-in packs, compiled."""
-    return compile_packs(load_packs(("pci", "pii", "secrets"), Path.cwd()))
+    return IMAGES.image(load_packs(("pci", "pii", "secrets"), Path.cwd()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack, builtin_names, load_packs
 from tests import packets as pk
+from tests.images import IMAGES
 from tests.kernelpath import HMAC_KEY, policy
+from tests.netlab import GUEST
 from tests.signatures.making import signature
 
 pytest_plugins = ["tests.kernelpath_fixture"]
@@ -40,7 +42,7 @@ def pack(*kinds: str) -> Pack:
 
 
 def made(*kinds: str) -> KernelImage:
-    return compile_packs([pack(*kinds)])
+    return IMAGES.image([pack(*kinds)])
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +103,8 @@ def test_memory(bench, live, union):
 def test_memory_of_the_packs(bench):
     """All packs that ship with the gateway live, a thousand others in shadow: at most 8 MB."""
     packs = load_packs(builtin_names(), Path())
-    image = compile_packs(packs)
-    tables = memory(bench, image, compile_packs([*packs, pack("next")]))
+    image = IMAGES.image(packs)
+    tables = memory(bench, image, IMAGES.image([*packs, pack("next")]))
 
     assert len(image.signatures) >= COUNT
     assert sum(tables.values()) <= 8 * MB, tables
@@ -120,8 +122,9 @@ def test_load(bench, live, union):
         release=1,
     )
 
-    assert time.process_time() - began < 0.5
-    assert times.switch_s < 0.01
+    slower = 40 if GUEST else 1
+    assert time.process_time() - began < 0.5 * slower
+    assert times.switch_s < 0.01 * slower
 
 
 def test_both_work(bench, union):

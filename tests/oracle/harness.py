@@ -28,6 +28,7 @@ from dlp.policy import KernelPolicies, KernelPolicy, PolicyFlag, RuleRow
 from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import LANE_SHAPES, KernelImage
 from dlp.signatures.pack import Pack, load_packs
+from tests.images import IMAGES, remembered
 from tests.oracle import packs
 from tests.oracle.cases import Case
 from tests.oracle.compare import Observed
@@ -76,9 +77,7 @@ def signature_set(stride: int | None = None, *, broad: bool = False) -> Signatur
 
     With a stride, those of the signatures that can be had at it.
     """
-    loaded, image = _broad(stride)
-    if not broad:
-        image = _compiled(_kept(loaded, _core(image)), stride)
+    image = _image(stride, broad=broad)
     ids = [signature.id for signature in image.signatures]
     inspected = frozenset(s.id for s in image.signatures if s.decided is DecidedBy.INSPECTOR)
     known = packs.load(BUILT_IN, inspected, frozenset(ids))
@@ -87,12 +86,32 @@ def signature_set(stride: int | None = None, *, broad: bool = False) -> Signatur
     return SignatureSet(f"stride {image.stride}", image, chosen)
 
 
+def _image(stride: int | None, *, broad: bool) -> KernelImage:
+    """Which signatures there are takes long to find out, so it is remembered."""
+    files = (Path(__file__), *(pack.file for pack in _loaded()))
+    name = f"oracle-{stride}-{'broad' if broad else 'core'}"
+    ids = remembered(name, files, lambda: _ids(stride, broad=broad))
+    return IMAGES.image(_kept(_loaded(), ids), stride=stride)
+
+
 @cache
-def _broad(stride: int | None) -> tuple[tuple[Pack, ...], KernelImage]:
-    loaded = tuple(map(_thinned, load_packs(BUILT_IN, Path.cwd())))
+def _loaded() -> tuple[Pack, ...]:
+    return load_packs(BUILT_IN, Path.cwd())
+
+
+def _ids(stride: int | None, *, broad: bool) -> list[str]:
+    image = _broad(stride)
+    if not broad:
+        image = _compiled(_kept(_loaded(), _core(image)), stride)
+    return [signature.id for signature in image.signatures]
+
+
+@cache
+def _broad(stride: int | None) -> KernelImage:
+    chosen = tuple(map(_thinned, _loaded()))
     if stride is not None:
-        loaded = _kept(loaded, _possible(loaded, stride))
-    return loaded, _compiled(loaded, stride)
+        chosen = _kept(chosen, _possible(chosen, stride))
+    return _compiled(chosen, stride)
 
 
 def _core(image: KernelImage) -> set[str]:

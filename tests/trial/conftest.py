@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import Pack, builtin_names, load_packs
 from dlp.trial.engine import Engine
 from dlp.trial.modelled import ModelEngine
+from tests.images import IMAGES
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def packs() -> tuple[Pack, ...]:
 @pytest.fixture(scope="session")
 def image(packs: tuple[Pack, ...]) -> KernelImage:
     """Their image."""
-    return compile_packs(packs)
+    return IMAGES.image(packs)
 
 
 @pytest.fixture(scope="session")

@@ -449,8 +449,8 @@ struct dlp_settings {
 	__u8 policies[2]; /* rows of each generation; a number beyond is taken as 0 */
 	__u16 event_burst; /* events a workload may save up, one a millisecond; 0: no bound */
 	__u8 pad2[4];
-	__u8 hmac_inner[64]; /* key XOR 0x36, key XOR 0x5c (RFC 2104) */
-	__u8 hmac_outer[64];
+	__u32 hmac_inner[8]; /* state of SHA-256 behind the block key XOR 0x36 (RFC 2104) */
+	__u32 hmac_outer[8]; /* the same of key XOR 0x5c */
 };
 
 /* Tables that never change; the instruction set has no constants of this size. */

@@ -8,7 +8,7 @@
  * or faster as the machine is. The scan is not counted, as it costs the same for all bytes.
  *
  * What TCP sends through the gateway is one chunk at most. It is bounded by the tail calls only: a
- * segment that goes over the budget comes again as it is, and its connection hangs.
+ * segment over the budget has to be sent again, in smaller ones.
  */
 
 #define COST_CALL 100
@@ -20,7 +20,7 @@
 #define COST_STEP 16 /* eight bytes of a step */
 #define COST_NEAR 15
 #define COST_CHECK 160
-#define COST_JUDGED 3000 /* digest, exception, distinct values */
+#define COST_JUDGED 2000 /* digest, exception, distinct values */
 
 #define WORK_BYTES 32768 /* a smaller packet may cost as much as one of this size */
 #define WORK_MILLI 800 /* thousandths of a nanosecond a byte, beside the scan */

@@ -3,29 +3,25 @@
  * HMAC-SHA-256 (RFC 2104, FIPS 180-4) of a matched value, so that exceptions and
  * distinct values are decided here and no value has to leave the kernel to be named.
  *
- * The message is laid out in scratch->block: the inner key block, up to three blocks
- * of value and padding, the outer key block, and the inner digest with its padding.
+ * The two blocks of the key are the same for every value: the settings hold the states behind
+ * them. What is left is laid out in scratch->block: up to three blocks of value and padding, and
+ * the inner digest with its padding.
  */
 
 #define SHA_BLOCK 64
-#define OUTER (4 * SHA_BLOCK)
 #define VALUE_BLOCKS 3
+#define OUTER (VALUE_BLOCKS * SHA_BLOCK)
 
 static __always_inline u32 rotate(u32 v, u32 n)
 {
 	return v >> n | v << (32 - n);
 }
 
-static __always_inline void sha256_begin(struct scratch *s)
+static __always_inline void sha256_begin(struct scratch *s, const u32 *state)
 {
-	s->h[0] = 0x6a09e667;
-	s->h[1] = 0xbb67ae85;
-	s->h[2] = 0x3c6ef372;
-	s->h[3] = 0xa54ff53a;
-	s->h[4] = 0x510e527f;
-	s->h[5] = 0x9b05688c;
-	s->h[6] = 0x1f83d9ab;
-	s->h[7] = 0x5be0cd19;
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		s->h[i] = state[i];
 }
 
 static __always_inline void sha256_block(struct scratch *s, const struct dlp_constants *k,
@@ -77,16 +73,13 @@ static __always_inline void sha256_end(struct scratch *s, u8 *out)
 		*(u32 *)(out + i * 4) = __builtin_bswap32(s->h[i]);
 }
 
-/* Lay out the value behind the inner key block. Returns its blocks, padding included. */
+/* Lay out the value. Returns its blocks, padding included. */
 static __always_inline u32 lay_out(struct scratch *s, struct buffer *buf,
-				   const struct dlp_constants *c, const struct dlp_settings *set,
-				   u64 start, u64 end, u32 normalise)
+				   const struct dlp_constants *c, u64 start, u64 end, u32 normalise)
 {
 	u32 n, blocks, bits;
 
 	__builtin_memset(s->block, 0, sizeof(s->block));
-	__builtin_memcpy(s->block, set->hmac_inner, SHA_BLOCK);
-	__builtin_memcpy(s->block + OUTER, set->hmac_outer, SHA_BLOCK);
 	s->count = 0;
 #pragma clang loop unroll(disable)
 	for (u64 k = 0; k < DLP_SPAN; k++) {
@@ -103,18 +96,18 @@ static __always_inline u32 lay_out(struct scratch *s, struct buffer *buf,
 		lower = kept & ~(((u64)v - 10) >> 63) & normalise & 1;
 		byte &= ~(lower << 5);
 		n = s->count;
-		s->block[SHA_BLOCK + (n & 127)] = byte;
+		s->block[n & 127] = byte;
 		s->count = n + (u32)(kept | !normalise);
 	}
 	BARRIER();
 	n = s->count;
-	s->block[SHA_BLOCK + (n & 127)] = 0x80;
+	s->block[n & 127] = 0x80;
 	blocks = (n + 9 + SHA_BLOCK - 1) / SHA_BLOCK;
 	bits = (SHA_BLOCK + n) * 8;
 	if (blocks > VALUE_BLOCKS)
 		blocks = VALUE_BLOCKS;
-	s->block[(SHA_BLOCK + blocks * SHA_BLOCK - 2) & 255] = bits >> 8;
-	s->block[(SHA_BLOCK + blocks * SHA_BLOCK - 1) & 255] = bits;
+	s->block[(blocks * SHA_BLOCK - 2) & 255] = bits >> 8;
+	s->block[(blocks * SHA_BLOCK - 1) & 255] = bits;
 	return blocks;
 }
 
@@ -124,23 +117,23 @@ static __always_inline void hmac_value(struct scratch *s, struct buffer *buf,
 				       const struct dlp_settings *set, u64 start, u64 end,
 				       u32 normalise, u8 *out)
 {
-	u32 blocks = lay_out(s, buf, c, set, start, end, normalise);
+	u32 blocks = lay_out(s, buf, c, start, end, normalise);
 
-	sha256_begin(s);
+	sha256_begin(s, set->hmac_inner);
 	BARRIER();
 #pragma clang loop unroll(disable)
-	for (u32 i = 0; i < 6; i++) {
+	for (u32 i = 0; i <= VALUE_BLOCKS; i++) {
 		OPAQUE_VALUE(i);
-		if (i > blocks && i < 4)
+		if (i >= blocks && i < VALUE_BLOCKS)
 			continue;
-		if (i == 4) {
-			u8 *inner = s->block + OUTER + SHA_BLOCK;
+		if (i == VALUE_BLOCKS) {
+			u8 *inner = s->block + OUTER;
 
 			sha256_end(s, inner);
 			inner[32] = 0x80;
 			inner[62] = (SHA_BLOCK + 32) * 8 >> 8;
 			inner[63] = (SHA_BLOCK + 32) * 8 & 255;
-			sha256_begin(s);
+			sha256_begin(s, set->hmac_outer);
 		}
 		BARRIER();
 		sha256_block(s, c, s->block + i * SHA_BLOCK);

@@ -4,7 +4,7 @@
  * the rule's action, and the event that tells of it.
  */
 
-#define JUDGED 2 /* matches a call */
+#define JUDGED 4 /* matches a call */
 #define EDGE 8
 
 /*

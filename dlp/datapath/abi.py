@@ -402,8 +402,8 @@ class SettingsStruct(Structure):
         ("policies", c_uint8 * 2),
         ("event_burst", c_uint16),
         ("pad2", c_uint8 * 4),
-        ("hmac_inner", c_uint8 * 64),
-        ("hmac_outer", c_uint8 * 64),
+        ("hmac_inner", c_uint32 * 8),
+        ("hmac_outer", c_uint32 * 8),
     ]
 
 

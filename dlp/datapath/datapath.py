@@ -35,7 +35,7 @@ from dlp.datapath.tables import (
     bloom_shift,
     constants,
     element_types,
-    hmac_blocks,
+    hmac_states,
     rule_id,
 )
 from dlp.errors import KernelError
@@ -158,7 +158,7 @@ class Datapath:
         self.tables.write_policies(target, policies)
         settings.scan_slot[target] = abi.SCAN_SLOT[image.stride]
         settings.bloom_shift[target] = bloom_shift(image)
-        inner, outer = hmac_blocks(hmac_key)
+        inner, outer = hmac_states(hmac_key)
         settings.hmac_inner[:] = inner
         settings.hmac_outer[:] = outer
         settings.cgroup_level = cgroup_level

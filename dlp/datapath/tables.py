@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ctypes as ct
 import itertools
-import math
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from ctypes import c_uint32, c_uint64
 from typing import Any
 
-from dlp.datapath import abi
+from dlp.datapath import abi, sha256
 from dlp.datapath.libbpf import Map
 from dlp.errors import KernelError
 from dlp.model import Action, DecidedBy
@@ -103,8 +102,7 @@ def element_types(name: str) -> tuple[type[Any], type[Any]]:
 def constants() -> abi.ConstantsStruct:
     """The table that never changes: SHA-256 round constants, bit numbers, byte values."""
     table = abi.ConstantsStruct()
-    for index, prime in enumerate(_primes(64)):
-        table.sha256[index] = _cube_root_fraction(prime)
+    table.sha256[:] = sha256.round_constants()
     for bit in range(64):
         table.bit_number[((abi.DEBRUIJN << bit) & _MASK64) >> 58] = bit
     for byte in range(256):
@@ -121,27 +119,6 @@ def constants() -> abi.ConstantsStruct:
     for place, digit in itertools.product(range(8), range(10)):
         table.verhoeff_place[place * 16 + digit] = verhoeff_place(place, digit)
     return table
-
-
-def _primes(count: int) -> list[int]:
-    found: list[int] = []
-    number = 2
-    while len(found) < count:
-        if all(number % prime for prime in found):
-            found.append(number)
-        number += 1
-    return found
-
-
-def _cube_root_fraction(number: int) -> int:
-    """First 32 bits of the fractional part of a cube root (FIPS 180-4, 4.2.2)."""
-    scaled = number << 96
-    root = round(math.cbrt(scaled))
-    while root**3 > scaled:
-        root -= 1
-    while (root + 1) ** 3 <= scaled:
-        root += 1
-    return root & 0xFFFF_FFFF
 
 
 class Tables:
@@ -436,10 +413,15 @@ def _policy(policy: KernelPolicy) -> abi.PolicyStruct:
     return row
 
 
-def hmac_blocks(key: bytes) -> tuple[bytes, bytes]:
-    """Inner and outer key block of HMAC-SHA-256 for a key of at most 64 bytes (RFC 2104)."""
+def hmac_states(key: bytes) -> tuple[list[int], list[int]]:
+    """States of SHA-256 behind the inner and the outer key block of HMAC (RFC 2104).
+
+    Each is eight words of 32 bits, as a digest of more than that goes on from them. `key`: at most
+    64 bytes.
+    """
     padded = key.ljust(64, b"\0")
-    return bytes(b ^ 0x36 for b in padded), bytes(b ^ 0x5C for b in padded)
+    inner, outer = (bytes(byte ^ pad for byte in padded) for pad in (0x36, 0x5C))
+    return sha256.state_behind(inner), sha256.state_behind(outer)
 
 
 def settings_bytes(settings: abi.SettingsStruct) -> bytes:

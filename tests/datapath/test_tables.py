@@ -9,7 +9,7 @@ from ctypes import c_uint32
 
 import pytest
 
-from dlp.datapath import abi, tables
+from dlp.datapath import abi, sha256, tables
 from dlp.datapath.abi import EventFlag, Reason
 from dlp.errors import KernelError
 from dlp.model import Action, DestinationAction
@@ -63,14 +63,18 @@ def test_dni_letters():
     assert "TRWAGMYFPDXBNJZSQVHLCKE" == letters
 
 
-def test_hmac_blocks():
-    """The key blocks give the digest of RFC 2104."""
-    import hashlib
-
-    inner, outer = tables.hmac_blocks(HMAC_KEY)
-    built = hashlib.sha256(outer + hashlib.sha256(inner + b"value").digest()).digest()
+def test_hmac_states():
+    """The digest that goes on from the states is that of RFC 2104."""
+    inner, outer = tables.hmac_states(HMAC_KEY)
+    built = goes_on(outer, goes_on(inner, b"value"))
 
     assert hmac.digest(HMAC_KEY, b"value", "sha256") == built
+
+
+def goes_on(state: list[int], text: bytes) -> bytes:
+    """The digest of one block of key, of which the state is, and a text that fits in the next."""
+    block = (text + b"\x80").ljust(56, b"\0") + struct.pack(">Q", (64 + len(text)) * 8)
+    return struct.pack(">8I", *sha256.state_behind(block, state))
 
 
 # -- the table of q-grams: no kernel ----------------------------------------------------------

@@ -7,8 +7,8 @@
  * machine of docs/bench.md (`worst`); on another the ratios hold, the bound is as much slower
  * or faster as the machine is. The scan is not counted, as it costs the same for all bytes.
  *
- * What TCP sends through the gateway is one chunk at most. It is bounded by the tail calls only: a
- * segment over the budget has to be sent again, in smaller ones.
+ * What the kernel's TCP sends is bounded by the tail calls only. Through the gateway it is one chunk
+ * at most, and a segment over the budget would only come again: an honest connection would hang.
  */
 
 #define COST_CALL 100
@@ -26,9 +26,11 @@
 #define WORK_MILLI 800 /* thousandths of a nanosecond a byte, beside the scan */
 
 /* Nanoseconds that a packet may cost beside the scan. */
-static __always_inline u32 work_allowed(u32 payload)
+static __always_inline u32 work_allowed(const struct scratch *s)
 {
-	if (payload <= CHUNK)
+	u32 payload = s->payload;
+
+	if (payload <= CHUNK || s->owned)
 		return ~0U;
 	if (payload < WORK_BYTES)
 		payload = WORK_BYTES;

@@ -300,11 +300,11 @@ int classify(struct __sk_buff *skb)
 		tally(s, DLP_R_NON_IP_SCANNED, 1, skb->len);
 	s->payload = s->limit > s->cursor ? s->limit - s->cursor : 0;
 	s->payload_at = s->cursor;
-	s->work_allowed = work_allowed(s->payload);
 	s->hold_timeout_ms = policy->hold_timeout_ms;
 
 	owner = owner_of(skb);
 	s->owned = s->tcp && owner == OWNER_TCP;
+	s->work_allowed = work_allowed(s);
 	s->kernel_made = owner == OWNER_TCP || owner == OWNER_DATAGRAM;
 	s->raw = owner == OWNER_RAW;
 	if (s->tcp && s->raw)

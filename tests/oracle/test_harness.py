@@ -11,7 +11,7 @@ from tests.oracle.harness import signature_set
 SEED = 11
 # Signatures at least; at 6 what begins with less than nine fixed bytes cannot be had.
 LEAST = {None: (100, 170), 2: (100, 170), 6: (60, 95)}
-SUMS = {None: 27, 2: 27, 6: 24}
+SUMS = {None: 29, 2: 29, 6: 24}
 
 
 def kinds(image):
@@ -28,7 +28,6 @@ def test_sets_are_large(stride):
     """Core and broad set hold so many signatures, of all packs, all checksums and both lanes."""
     core, broad = (signature_set(stride, broad=broad).image for broad in (False, True))
     least_core, least_broad = LEAST[stride]
-    families = {pack.signatures[0].id.split(".")[0] for pack in harness._broad(stride)[0]}
 
     assert len(core.signatures) >= least_core
     assert len(broad.signatures) >= least_broad
@@ -40,7 +39,6 @@ def test_sets_are_large(stride):
         assert {"pci", "pii", "secrets", "keyword"} == {
             one.id.split(".")[0] for one in image.signatures
         }
-    assert {"pci", "pii", "secrets", "keyword"} == families
     assert stride in (None, core.stride)
     assert core.stride == broad.stride
 

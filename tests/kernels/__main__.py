@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--select",
-        default="kernel or guest",
+        default="(kernel or guest) and not long",
         metavar="EXPRESSION",
         help="pytest's -m: which tests run (default: %(default)s)",
     )

@@ -43,7 +43,9 @@ def modelled(image: KernelImage) -> Engine:
     return ModelEngine(image)
 
 
-@pytest.fixture(params=[pytest.param("kernel", marks=pytest.mark.kernel), "modelled"])
+@pytest.fixture(
+    params=[pytest.param("kernel", marks=[pytest.mark.kernel, pytest.mark.long]), "modelled"]
+)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Either."""
     return request.getfixturevalue(request.param)

@@ -7,7 +7,7 @@ from bench.report import Results
 from bench.signatures import PACK, pack_text, tokens
 from dlp.signatures.pack import load_pack
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.long]  # all built-in packs
 
 
 @pytest.fixture

@@ -43,9 +43,7 @@ def modelled(image: KernelImage) -> Engine:
     return ModelEngine(image)
 
 
-@pytest.fixture(
-    params=[pytest.param("kernel", marks=[pytest.mark.kernel, pytest.mark.long]), "modelled"]
-)
+@pytest.fixture(params=[pytest.param("kernel", marks=pytest.mark.kernel), "modelled"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Either."""
     return request.getfixturevalue(request.param)

@@ -25,7 +25,6 @@ def test_without_root(image, monkeypatch):
 
 
 @pytest.mark.kernel
-@pytest.mark.long
 def test_with_root(image):
     """AUTO takes the kernel."""
     engine, why = engine_for(image, Wanted.AUTO)

@@ -121,7 +121,6 @@ def test_a_match_that_begins_before_the_stream():
 
 
 @pytest.mark.kernel
-@pytest.mark.long
 def test_they_agree(kernel, modelled, packs):
     """On samples between ordinary bytes both read the same matches at the same places."""
     rng = random.Random(11)

@@ -16,7 +16,6 @@ def open_descriptors() -> int:
 
 
 @pytest.mark.kernel
-@pytest.mark.long
 def test_nothing_is_left(image):
     """No pin and no descriptor stays; what was pinned before stays."""
     before, descriptors = set(BPFFS.iterdir()), open_descriptors()
@@ -29,7 +28,6 @@ def test_nothing_is_left(image):
 
 
 @pytest.mark.kernel
-@pytest.mark.long
 def test_cost(kernel):
     """Time a byte, and what the kernel counted: a card is one candidate at least, and a match."""
     cost = kernel.cost([Stream((b"text " * 500 + CARD + b" text",))])

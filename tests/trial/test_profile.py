@@ -49,7 +49,6 @@ def test_counts(image, tmp_path):
 
 
 @pytest.mark.kernel
-@pytest.mark.long
 def test_with_the_kernel(image):
     """Where it can be had, its own counters stand beside the model's, and agree about grams."""
     profile = profile_of(image, [], Wanted.KERNEL)

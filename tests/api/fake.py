@@ -223,6 +223,8 @@ class FakeGateway:
         self.news = asyncio.Condition()
         self.ended = False
         self.subscribers = 0
+        self.listed = asyncio.Event()  # more than the newest entry was asked for
+        self.followed = asyncio.Event()
         self.releases = FakeReleases()
 
     def _asked(self) -> None:
@@ -299,15 +301,18 @@ class FakeGateway:
 
     async def verdicts(self, query) -> list[Verdict]:
         self._asked()
-        self.queries.append(query)
-        before = query.before_id or 2**63
-        return [found for found in reversed(self.stored) if found.id < before][: query.limit]
+        return self._listed(self.stored, query)
 
     async def incidents(self, query) -> list[Incident]:
         self._asked()
+        return self._listed(self.incident_list, query)
+
+    def _listed(self, stored, query):
         self.queries.append(query)
+        if query.limit > 1:
+            self.listed.set()
         before = query.before_id or 2**63
-        return [found for found in reversed(self.incident_list) if found.id < before][: query.limit]
+        return [found for found in reversed(stored) if found.id < before][: query.limit]
 
     async def quarantine(self, workload, *, reason, by) -> Workload:
         self.cut[await self._known(workload)] = (reason, by)
@@ -370,6 +375,7 @@ class FakeGateway:
                 at += 1
 
         self.subscribers += 1
+        self.followed.set()
         try:
             yield items()
         finally:

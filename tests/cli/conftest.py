@@ -3,7 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,24 @@ class Api:
     def call(self, coroutine: Any) -> Future[Any]:
         """Run a coroutine beside the server."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def once_followed(self, *news: Any, listed: Iterable[Any] = ()) -> Future[Any]:
+        """End the stream once a command follows it.
+
+        Args:
+            news: what is stored and streamed before that.
+            listed: what is stored sooner, when the command has read the stored ones.
+        """
+
+        async def publish() -> None:
+            if listed:
+                await self.gateway.listed.wait()
+                await self.gateway.publish(*listed)
+            await self.gateway.followed.wait()
+            await self.gateway.publish(*news)
+            await self.gateway.end()
+
+        return self.call(publish())
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()

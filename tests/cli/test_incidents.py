@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 
 import pytest
 
@@ -77,16 +76,13 @@ def test_bad_kind(dlp, api):
 
 def test_follow(dlp, api):
     """Stored ones oldest first, then those that begin; other kinds and verdicts left out."""
-
-    def later() -> None:
-        api.call(api.gateway.publish(make_incident(6), make_incident(7, kind=IncidentKind.TAMPER)))
-        api.call(api.gateway.publish(make_verdict(6), make_incident(8)))
-        api.call(api.gateway.end())
-
-    timer = threading.Timer(0.5, later)
-    timer.start()
+    kept = api.once_followed(
+        make_verdict(6),
+        make_incident(8),
+        listed=(make_incident(6), make_incident(7, kind=IncidentKind.TAMPER)),
+    )
     result = dlp("incidents", "--api", api.socket, "--follow", "--kind", "bypass", "--json")
-    timer.join()
+    kept.result(10)
 
     assert 4 == result.code
     assert [1, 2, 3, 4, 5, 6, 8] == [json.loads(line)["id"] for line in result.out.splitlines()]

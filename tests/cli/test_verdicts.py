@@ -1,7 +1,6 @@
 """Commands on verdicts."""
 
 import json
-import threading
 
 import pytest
 
@@ -76,17 +75,12 @@ def test_bad_action(dlp, api):
 @pytest.mark.parametrize("json_lines", [True, False])
 def test_follow(dlp, api, json_lines):
     """Stored ones oldest first, then those that come, each once; other workloads left out."""
-
-    def later() -> None:
-        api.call(api.gateway.publish(make_verdict(6), make_verdict(7, workload="db")))
-        api.call(api.gateway.publish(make_verdict(8)))
-        api.call(api.gateway.end())
-
-    timer = threading.Timer(0.5, later)
-    timer.start()
+    kept = api.once_followed(
+        make_verdict(8), listed=(make_verdict(6), make_verdict(7, workload="db"))
+    )
     arguments = ["--follow", "--workload", "web", *(["--json"] if json_lines else [])]
     result = dlp("verdicts", "--api", api.socket, *arguments)
-    timer.join()
+    kept.result(10)
 
     assert 4 == result.code
     lines = result.out.splitlines()
@@ -98,13 +92,9 @@ def test_follow(dlp, api, json_lines):
 
 def test_events(dlp, api):
     """Only what comes from now on."""
-    timer = threading.Timer(
-        0.5,
-        lambda: (api.call(api.gateway.publish(make_verdict(6))), api.call(api.gateway.end())),
-    )
-    timer.start()
+    kept = api.once_followed(make_verdict(6))
     result = dlp("events", "--api", api.socket, "--json")
-    timer.join()
+    kept.result(10)
 
     assert [6] == [json.loads(line)["id"] for line in result.out.splitlines()]
 

@@ -35,6 +35,19 @@ def checkout(commit: str, directory: Path) -> Iterator[Path]:
         run(*git, "remove", "--force", str(tree))
 
 
+def packs_of(tree: Path, packs: Sequence[str]) -> list[str]:
+    """The files of built-in packs in a checkout; where it has no regions, their family's."""
+    files = dict.fromkeys(
+        next(
+            file
+            for name in (pack, pack.partition("-")[0])
+            if (file := tree / "signatures" / f"{name}.yaml").exists()
+        )
+        for pack in packs
+    )
+    return [str(file) for file in files]
+
+
 @contextmanager
 def attached(tree: Path, packs: Sequence[str], scratch: Path, link: Link) -> Iterator[None]:
     """The classifier of the checkout stands on the sender's device meanwhile."""
@@ -57,17 +70,9 @@ def attached(tree: Path, packs: Sequence[str], scratch: Path, link: Link) -> Ite
             process.kill()
 
 
-def _as_known(pack: str) -> str:
-    """A built-in pack as the version in this directory has it: regions were one pack once."""
-    family, found, _ = pack.partition("-")
-    is_there = "/" in pack or Path("signatures", f"{pack}.yaml").exists()
-    return pack if is_there or not found else family
-
-
 def _main(packs: Sequence[str], scratch: Path, sender: str, device: str) -> None:
     link = Link(sender=sender, receiver="", sender_address="", receiver_address="", device=device)
-    names = dict.fromkeys(map(_as_known, packs))
-    with gateway.subjects({"released": load_packs(list(names), scratch)}, scratch) as subjects:
+    with gateway.subjects({"released": load_packs(packs, scratch)}, scratch) as subjects:
         subjects["released"].attach(link)
         print("ready", flush=True)
         sys.stdin.read()

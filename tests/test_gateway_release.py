@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import select
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -17,6 +20,8 @@ from tests.netlab import CARD, until
 pytest_plugins = ["tests.netlab_fixture", "tests.gateway_fixture"]
 pytestmark = pytest.mark.netns
 
+ARCHIVE = "application/vnd.dlp.release"
+MEBIBYTE = 1 << 20
 THEN = datetime.now(UTC) + timedelta(days=9)
 RULES = '  - {name: default, rules: [{signatures: ["*"], action: drop}]}'
 PACK = """\
@@ -213,7 +218,7 @@ def test_altered(releasing, web, release):
     with releasing.ready() as gateway:
         done = releasing.dlp("release", "upload", str(path), "--api", str(releasing.socket))
         connection = _UnixConnection(releasing.socket)
-        headers = {"Content-Type": "application/vnd.dlp.release"}
+        headers = {"Content-Type": ARCHIVE}
         connection.request("POST", "/api/v1/releases", raw[:-700], headers)
         answer = connection.getresponse()
         problem = json.loads(answer.read())
@@ -223,6 +228,55 @@ def test_altered(releasing, web, release):
 
     assert (4, True) == (done.returncode, "was altered" in done.stderr)
     assert (http.client.UNPROCESSABLE_ENTITY, "truncated") == (answer.status, problem["reason"])
+
+
+@pytest.mark.parametrize("coding", ["Content-Length: 104857600", "Transfer-Encoding: chunked"])
+def test_too_large(releasing, web, release, coding):
+    """Of an upload of 100 MB no more is read than a release may have; what is live goes on."""
+    word = planted("FIRSTKEY")
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY"))
+        dlp(releasing, "activate", 1)
+        kept = stored(releasing)
+        taken, answer = send_large(releasing.socket, coding)
+        assert kept == stored(releasing)
+        assert {1: "live"} == states(gateway)
+        assert (True, False) == (web.leaks(), web.leaks(word))
+
+    assert b" 413 " in answer.splitlines()[0]
+    assert b"body-too-large" in answer
+    # What fits into the socket and into the reader's buffers goes out beyond the limit.
+    assert taken < (1 if "Length" in coding else 16) * MEBIBYTE + 4 * MEBIBYTE
+
+
+def stored(host) -> set[str]:
+    """Files of releases that the gateway keeps."""
+    directory = host.directory / "state/releases"
+    return {str(path.relative_to(directory)) for path in directory.rglob("*")}
+
+
+def send_large(path, coding: str) -> tuple[int, bytes]:
+    """Upload 100 MB as fast as they are taken; how many bytes were, and the answer."""
+    chunk = bytes(1 << 16)
+    if "chunked" in coding:
+        chunk = b"10000\r\n" + chunk + b"\r\n"
+    head = (
+        f"POST /api/v1/releases HTTP/1.1\r\nHost: x\r\nContent-Type: {ARCHIVE}\r\n{coding}\r\n\r\n"
+    )
+    taken = 0
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(head.encode())
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1600):
+                if select.select([client], [], [], 0)[0]:
+                    break
+                client.sendall(chunk)
+                taken += len(chunk)
+        with contextlib.suppress(ConnectionError):
+            return taken, client.recv(1 << 16)
+    return taken, b""
 
 
 def test_open_flow(releasing, web, release):

@@ -13,6 +13,7 @@ from dlp.config.model import (
     CANDIDATES_PER_MB,
     POLICIES,
     RELEASE_SIZE,
+    ROLLBACKS,
     Api,
     AttachWay,
     Config,
@@ -213,6 +214,11 @@ def _releases(value: Value, base: Path) -> Releases:
                 "max_size",
                 lambda size: size.size(*RELEASE_SIZE, default.max_size),
                 default.max_size,
+            ),
+            rollbacks=section.read(
+                "rollbacks",
+                lambda number: number.integer(*ROLLBACKS, default.rollbacks),
+                default.rollbacks,
             ),
             max_candidates_per_mb=section.read(
                 "max_candidates_per_mb",

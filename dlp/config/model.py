@@ -25,6 +25,7 @@ ESCALATION_VERDICTS = (1, 10_000)
 ESCALATION_WINDOW_S = (1.0, 86_400.0)
 RELEASE_SIZE = (64 << 10, 64 << 20)  # bytes of an archive, least and most
 CANDIDATES_PER_MB = (1, 10_000_000)
+ROLLBACKS = (1, 1000)
 
 # In the state directory.
 STATE_DIR = Path("/var/lib/dlp")
@@ -139,6 +140,7 @@ class Releases:
         trust: the TUF root that says who may sign; without one no release is taken.
         development: single packs and signatures may be put in, unsigned.
         max_size: of an archive, in bytes.
+        rollbacks: how many in a row are possible: archives of so many earlier releases are kept.
         max_candidates_per_mb: above it a release is rolled back; None is twice what the set
             before it had on the same traffic.
     """
@@ -146,6 +148,7 @@ class Releases:
     trust: Path | None = None
     development: bool = False
     max_size: int = 16 << 20
+    rollbacks: int = 10
     max_candidates_per_mb: int | None = None
 
 

@@ -40,10 +40,15 @@ class Intake:
         self._audit = audit
 
     async def known(self, raw: bytes) -> Release | None:
-        """The release that these very bytes are, where they were taken before, and compiled."""
+        """The release that these very bytes are, where they were taken before, and compiled.
+
+        Its archive is there again then, if it was removed as no longer needed.
+        """
         digest = hashlib.sha256(raw).hexdigest()
         for one in await self._store.all():
             if one.sha256 == digest and one.state not in _AGAIN:
+                if not self._vault.has(one.version):
+                    await asyncio.to_thread(self._vault.keep, one.version, raw)
                 return one
         return None
 

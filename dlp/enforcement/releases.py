@@ -27,7 +27,7 @@ from dlp.enforcement.intake import Intake, described, packs_in
 from dlp.enforcement.loaded import Beside, Loaded, Sets, file_sets
 from dlp.enforcement.restored import Restored, read, read_trust
 from dlp.enforcement.running import Compile, Runner, Switch
-from dlp.enforcement.succession import beside, live, step, taken_back
+from dlp.enforcement.succession import beside, live, needed, step, taken_back
 from dlp.enforcement.vault import Vault
 from dlp.errors import ConflictError, DlpError, StoreError, UsageError
 from dlp.model import Incident
@@ -252,6 +252,7 @@ class Releases:
             if (await self._need(release.version)).state is not State.VERIFIED:
                 return False
             await self._audit.move(release, state, "compile", by, reason)
+            await self._tidy()
             return True
 
     async def _run_beside(self, release: Release, canary: Canary | None, by: str) -> None:
@@ -265,6 +266,7 @@ class Releases:
         async with self._written():
             await self._go_back(replace(self._runner.sets, beside=None))
             await self._audit.move(release, state, "rollback", by, reason)
+        await self._tidy()
 
     async def _run_live(self, release: Release, by: str) -> None:
         sets = self._runner.sets
@@ -281,6 +283,7 @@ class Releases:
         self._ready = None
         self._in_force.now(verified)
         await asyncio.to_thread(self._vault.forget_overrides)
+        await self._tidy()
 
     async def _run_before(self, release: Release, state: State, reason: str, by: str) -> None:
         before = await self._store.get(release.before) if release.before else None
@@ -296,6 +299,7 @@ class Releases:
             await self._audit.record(taken_back(release, state, reason, before, everyone, by))
         self._in_force.now(verified)
         await asyncio.to_thread(self._vault.forget_overrides)
+        await self._tidy()
 
     async def _override(self, name: str, text: bytes, by: str) -> Override:
         check_name(name)
@@ -329,6 +333,12 @@ class Releases:
             return replace(await asyncio.to_thread(file_sets, config), beside=sets.beside)
         packs = await self._packs_of(sets.release, keep=True)
         return replace(sets, packs=packs, overrides=())
+
+    async def _tidy(self) -> None:
+        """Remove archives that nothing leads back to any more. Under the lock."""
+        with contextlib.suppress(StoreError):  # the next change tries again
+            spared = needed(await self._store.all(), self._config.releases.rollbacks)
+            await asyncio.to_thread(self._vault.keep_only, spared)
 
     # -- inside: the parts -------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dlp.releases.canary import Canary
 from dlp.releases.life import BESIDE, State
 from dlp.service import Release, ReleaseStep
 
+_ENDED: Final = frozenset({State.REJECTED, State.SUPERSEDED})
 _EARLIER: Final = frozenset({State.VERIFIED, State.COMPILED, *BESIDE})
 
 
@@ -102,6 +103,23 @@ def taken_back(
     return change
 
 
+def needed(everyone: Iterable[Release], rollbacks: int) -> frozenset[int]:
+    """Versions whose archives are needed: of what has not ended, and of what rollbacks lead to.
+
+    Args:
+        rollbacks: how many in a row.
+    """
+    known = {one.version: one for one in everyone}
+    found = {one.version for one in known.values() if one.state not in _ENDED}
+    at = next((one for one in known.values() if one.state is State.LIVE), None)
+    for _ in range(rollbacks):
+        at = known.get(at.before or 0) if at else None
+        if at is None:
+            break
+        found.add(at.version)
+    return frozenset(found)
+
+
 def step(
     version: int, who: str, what: str, before: str, after: str, reason: str = ""
 ) -> ReleaseStep:
@@ -118,7 +136,7 @@ def step(
 
 
 def _kept(state: State, reason: str) -> str:
-    return reason if state in {State.REJECTED, State.SUPERSEDED} else ""
+    return reason if state in _ENDED else ""
 
 
 def _told(canary: Canary | None) -> str:

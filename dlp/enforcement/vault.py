@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,17 @@ class Vault:
     def keep(self, version: int, raw: bytes) -> None:
         """Write an archive."""
         self._write(self._archive(version), raw)
+
+    def has(self, version: int) -> bool:
+        """Whether an archive is there."""
+        return self._archive(version).is_file()
+
+    def keep_only(self, versions: Collection[int]) -> None:
+        """Remove the archives of all others. One that cannot be removed is tried the next time."""
+        for path in self._directory.glob(f"*{_ARCHIVE}"):
+            if path not in map(self._archive, versions):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def read(self, version: int) -> bytes:
         """An archive's bytes. Raises ReleaseError where it is not there."""

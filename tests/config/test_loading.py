@@ -292,6 +292,7 @@ def test_monitor_mode_warns(policy_file, with_policy, setting):
         ("releases: {trust: no.json}\n", 1, "releases.trust", "no trust at this path", "begins at"),
         ("releases: {development: 1}\n", 1, "releases.development", "true or false", "write"),
         ("releases: {max_size: 16}\n", 1, "releases.max_size", "from 64KiB to 64MiB", "16MiB"),
+        ("releases: {rollbacks: 0}\n", 1, "releases.rollbacks", "from 1 to 1000", "range"),
         ("releases: {max_size: 1KiB}\n", 1, "releases.max_size", "from 64KiB to 64MiB", "range"),
         (
             "releases: {max_candidates_per_mb: 0}\n",
@@ -316,6 +317,13 @@ def test_bad_file(policy_file, text, line, key, part, remedy):
         (line, key) == problem[:2] and part in problem[2] and remedy in problem[3]
         for problem in found
     ), found
+
+
+def test_rollbacks(policy_file):
+    """How far back a host can go is the operator's choice."""
+    text = FULL.replace("max_size: 512KiB", "rollbacks: 3")
+
+    assert 3 == policy_file.load(text).releases.rollbacks
 
 
 def test_all_problems_in_order(policy_file):

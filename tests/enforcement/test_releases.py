@@ -230,6 +230,31 @@ async def test_rollback(host):
     assert "false alarms" == (await host.releases.get(8)).reason
 
 
+async def test_archives(host):
+    """So many rollbacks in a row as are asked for have their archive; other archives go."""
+    host.write(", rollbacks: 2")
+    await host.restart()
+    archives = {}
+    for version in range(1, 6):
+        archives[version] = host.makes.release(version, pack(f"KEY{version}KEY"), expires=THEN)
+        await host.releases.upload(chunks(archives[version]), by="ci")
+        await host.releases.activate(version, canary=None, by="x")
+    (host.directory / "state/releases/99.dlp").write_bytes(b"of an upload that was killed")
+    await host.releases.rollback(5, reason="", by="x")
+    assert ["3.dlp", "4.dlp"] == [name for name in host.files() if name.endswith(".dlp")]
+
+    await host.releases.rollback(4, reason="", by="x")
+    with pytest.raises(ReleaseError) as caught:
+        await host.releases.rollback(3, reason="", by="x")
+    assert "missing" == caught.value.reason
+    assert "KEY3KEY" in host.loaded.image.signatures[0].regex
+
+    again = await host.releases.upload(chunks(archives[2]), by="ci")
+    assert (2, State.SUPERSEDED) == (again.version, again.state)
+    await host.releases.rollback(3, reason="", by="x")
+    assert "KEY2KEY" in host.loaded.image.signatures[0].regex
+
+
 async def test_no_way_back(host):
     """What was once installed bounds what may come: old versions neither return nor arrive."""
     await host.upload(7)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from dlp.enforcement.succession import Succession, beside, live, taken_back
+from dlp.enforcement.succession import Succession, beside, live, needed, taken_back
 from dlp.errors import ConflictError
 from dlp.releases.canary import Canary
 from dlp.releases.life import BESIDE, State, check_step
@@ -112,3 +113,24 @@ def test_gathered():
         step.reason,
     )
     assert "bad pack" == change.moved[0].reason
+
+
+@pytest.mark.parametrize(
+    ("rollbacks", "expected"), [(1, {7, 8, 9, 5}), (2, {7, 8, 9, 5, 3}), (9, {7, 8, 9, 5, 3})]
+)
+def test_needed(rollbacks, expected):
+    """Archives of what may still act, and of what rollbacks lead to, one after another."""
+    them = everyone(
+        r2=State.SUPERSEDED,
+        r3=State.SUPERSEDED,
+        r4=State.REJECTED,
+        r5=State.SUPERSEDED,
+        r7=State.LIVE,
+        r8=State.COMPILED,
+        r9=State.SHADOW,
+    )
+    before = {7: 5, 5: 3, 3: 0}
+    them = [replace(one, before=before.get(one.version)) for one in them]
+
+    assert expected == needed(them, rollbacks)
+    assert frozenset() == needed([], rollbacks)

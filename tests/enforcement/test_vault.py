@@ -46,6 +46,18 @@ def test_archives(vault, directory):
         vault.read(8)
 
 
+def test_keep_only(vault, directory):
+    """Other archives go, and nothing else; none at all is no error."""
+    vault.keep_only({7})
+    for version in (7, 17, 77):
+        vault.keep(version, b"abc")
+    vault.keep_override("own", b"x")
+    vault.keep_only({7, 8})
+
+    assert [True, False, False] == [vault.has(version) for version in (7, 17, 77)]
+    assert ["7.dlp", "development"] == sorted(path.name for path in directory.iterdir())
+
+
 def test_whole_or_not(vault, directory, monkeypatch):
     """Where the disk is full, what was there is there, and nothing half written."""
     vault.keep(7, b"before")

@@ -319,11 +319,9 @@ def test_bad_file(policy_file, text, line, key, part, remedy):
     ), found
 
 
-def test_rollbacks(policy_file):
+def test_rollbacks(policy_file, minimal):
     """How far back a host can go is the operator's choice."""
-    text = FULL.replace("max_size: 512KiB", "rollbacks: 3")
-
-    assert 3 == policy_file.load(text).releases.rollbacks
+    assert 3 == policy_file.load(minimal + "releases: {rollbacks: 3}\n").releases.rollbacks
 
 
 def test_all_problems_in_order(policy_file):

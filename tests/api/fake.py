@@ -132,6 +132,7 @@ class FakeReleases:
         self.failure: Exception | None = None
         self.max_size = 100_000
         self.received = b""
+        self.receiving = False
         self.asked: list[tuple[Any, ...]] = []
         self.stored = {number: make_release(number) for number in (1, 2)}
 
@@ -141,10 +142,14 @@ class FakeReleases:
         self.asked.append(asked)
 
     async def upload(self, chunks, *, by) -> Release:
-        async for chunk in chunks:
-            self.received += chunk
-            if len(self.received) > self.max_size:
-                raise ReleaseError("the archive is too large", reason="too_large")
+        self.receiving = True
+        try:
+            async for chunk in chunks:
+                self.received += chunk
+                if len(self.received) > self.max_size:
+                    raise ReleaseError("the archive is too large", reason="too_large")
+        finally:
+            self.receiving = False
         self._changed("upload", by)
         return make_release(3)
 
@@ -218,6 +223,7 @@ class FakeGateway:
         self.flow_list = [make_flow(2**64 - 1), make_flow(5), make_flow(9, "db")]
         self.queries: list[Any] = []
         self.reloads = 0
+        self.reloading = asyncio.Event()
         self.reload_gate = asyncio.Event()
         self.reload_gate.set()
         self.news = asyncio.Condition()
@@ -331,6 +337,7 @@ class FakeGateway:
 
     async def reload(self) -> ReloadResult:
         self._asked()
+        self.reloading.set()
         await self.reload_gate.wait()
         self.reloads += 1
         return ReloadResult(release=5, image="cd" * 32, signatures=31, policies=2, changed=True)

@@ -323,7 +323,7 @@ async def test_reloads_do_not_overlap(local, gateway, expect_problem):
 
     async with asyncio.TaskGroup() as group:
         running = group.create_task(first())
-        await asyncio.sleep(0.1)
+        await gateway.reloading.wait()
         async with local.post("reload") as response:
             await expect_problem(response, 409, "conflict")
         gateway.reload_gate.set()

@@ -77,10 +77,13 @@ async def test_truncated(listening, gateway, local, coding):
     head = f"POST /api/v1/releases HTTP/1.1\r\nHost: x\r\nContent-Type: {ARCHIVE}\r\n"
     writer.write(f"{head}{coding}\r\n\r\n".encode() + body)
     await writer.drain()
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(5):
+        while gateway.releases.received != bytes(1000):  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
     writer.close()
-    await asyncio.sleep(0.2)
-    assert bytes(1000) == gateway.releases.received
+    async with asyncio.timeout(5):
+        while gateway.releases.receiving:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
 
     assert [] == gateway.releases.asked
     async with local.get("health") as response:

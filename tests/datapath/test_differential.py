@@ -6,6 +6,8 @@ Those are of a core of the signatures; fewer are of many signatures, as are conn
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from dlp.resources import bpf_dir
 from tests.datapath.conftest import require_root
 from tests.oracle import campaign, mutants, sockets
+from tests.oracle.harness import Kernel
 from tests.oracle.mutants import MUTANTS
 
 GUEST = bool(os.environ.get("DLP_GUEST"))  # emulated: some 30 times slower
@@ -24,12 +27,26 @@ SEED = 20_241_101
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.kernel
-def test_kernel_equals_model():
-    """Every match is reported in the segment that completes it, and nothing else is."""
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Executor]:
+    """Processes for both campaigns."""
     require_root()
+    with campaign.workers(PROCESSES) as found:
+        yield found
 
-    total = campaign.run(SEED, CASES, PROCESSES, lambda _: None)
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    """Programs for connections, whatever the stride."""
+    require_root()
+    with Kernel() as found:
+        yield found
+
+
+@pytest.mark.kernel
+def test_kernel_equals_model(pool: Executor):
+    """Every match is reported in the segment that completes it, and nothing else is."""
+    total = campaign.run(pool, SEED, CASES, lambda _: None)
 
     shown = "\n".join(map(str, total.disagreements[:10]))
     assert not total.disagreements, f"{len(total.disagreements)} disagreements:\n{shown}"
@@ -40,11 +57,9 @@ def test_kernel_equals_model():
 
 
 @pytest.mark.kernel
-def test_kernel_equals_model_on_many():
+def test_kernel_equals_model_on_many(pool: Executor):
     """The same with many more signatures side by side."""
-    require_root()
-
-    total = campaign.run(SEED, BROAD, PROCESSES, lambda _: None, broad=True)
+    total = campaign.run(pool, SEED, BROAD, lambda _: None, broad=True)
 
     shown = "\n".join(map(str, total.disagreements[:10]))
     assert not total.disagreements, f"{len(total.disagreements)} disagreements:\n{shown}"
@@ -55,12 +70,11 @@ def test_kernel_equals_model_on_many():
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("stride", campaign.STRIDES)
-def test_sockets_equal_model(stride: int | None):
+def test_sockets_equal_model(kernel: Kernel, stride: int | None):
     """The same over real connections: state with the socket, tokens, the guard behind them."""
-    require_root()
     count = 20 if GUEST else 700
 
-    total = sockets.campaign(SEED, count, stride)
+    total = sockets.campaign(kernel, SEED, count, stride)
 
     shown = "\n".join(map(str, total.disagreements[:10]))
     assert not total.disagreements, f"{len(total.disagreements)} disagreements:\n{shown}"

@@ -88,7 +88,8 @@ def _all(seed: int, cases: int, jobs: int, *, broad: bool) -> int:
         def show(total: Tally) -> None:
             bar.update(task, completed=total.cases, found=len(total.disagreements))
 
-        total = campaign.run(seed, cases, jobs, show, broad=broad)
+        with campaign.workers(jobs) as pool:
+            total = campaign.run(pool, seed, cases, show, broad=broad)
     for disagreement in sorted(total.disagreements, key=lambda each: each.case)[:SHOWN]:
         print(disagreement)
     if len(total.disagreements) > SHOWN:
@@ -112,7 +113,8 @@ def _sum(total: Tally, seed: int, began: float) -> int:
 
 def _connected(seed: int, cases: int, stride: int | None) -> int:
     began = time.monotonic()
-    total = sockets.campaign(seed, cases, stride)
+    with Kernel() as kernel:
+        total = sockets.campaign(kernel, seed, cases, stride)
     for disagreement in total.disagreements[:SHOWN]:
         print(disagreement)
     print(f"oracle: over real connections; {total.recut} were cut otherwise by TCP")

@@ -6,7 +6,8 @@ import multiprocessing
 import multiprocessing.util
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -131,21 +132,27 @@ def jobs_of(seed: int, cases: int, *, broad: bool = False) -> Iterator[Job]:
         left -= size
 
 
+@contextmanager
+def workers(processes: int) -> Iterator[Executor]:
+    """Processes with kernel programs of their own, verified once for all their campaigns."""
+    require_root()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_enter) as pool:
+        yield pool
+
+
 def run(
+    pool: Executor,
     seed: int,
     cases: int,
-    processes: int,
     progress: Callable[[Tally], None],
     *,
     broad: bool = False,
 ) -> Tally:
-    """Run a campaign; `progress` is told the sum after each block."""
-    require_root()
+    """Run a campaign on `workers`; `progress` is told the sum after each block."""
     total = Tally()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_enter) as pool:
-        jobs = jobs_of(seed, cases, broad=broad)
-        for done in as_completed([pool.submit(_work, job) for job in jobs]):
-            total.add(done.result())
-            progress(total)
+    jobs = jobs_of(seed, cases, broad=broad)
+    for done in as_completed([pool.submit(_work, job) for job in jobs]):
+        total.add(done.result())
+        progress(total)
     return total

@@ -154,13 +154,12 @@ def usable(judge: Judge, count: int) -> Iterator[Case]:
     yield from itertools.islice((case for case in made if case is not None), count)
 
 
-def campaign(seed: int, count: int, stride: int | None = None) -> SocketTally:
+def campaign(kernel: Kernel, seed: int, count: int, stride: int | None = None) -> SocketTally:
     """Judge the seed's first `count` such cases by the model of those run packet by packet."""
     judge = judge_of(stride, seed, broad=True)
-    with Kernel() as kernel:
-        kernel.load(judge.set)
-        with Sockets(kernel) as road:
-            return run(judge, road, usable(judge, count))
+    kernel.load(judge.set)
+    with Sockets(kernel) as road:
+        return run(judge, road, usable(judge, count))
 
 
 def run(judge: Judge, road: Sockets, cases: Iterable[Case]) -> SocketTally:

@@ -273,11 +273,12 @@ def test_exempt_destination_is_not_refused(bench, under):
 # -- what a refused segment leaves behind -----------------------------------------------------
 
 
-def test_a_refused_segment_is_not_overtaken(bench, under):
+@pytest.mark.parametrize("seen", ["from its start", "in the middle"])
+def test_a_refused_segment_is_not_overtaken(bench, under, seen):
     """What follows an urgent segment waits until that has come again without its flag."""
     under(PolicyFlag.URGENT_DROP)
     port = bench.port()
-    bench.send(syn(port))
+    bench.send(syn(port) if seen == "from its start" else pk.tcp(b"x", port=port, seq=0))
     refused = bench.send(pk.tcp(b"12345678", port=port, flags="PAU", urgptr=1, seq=1))
     beyond = bench.send(pk.tcp(b"beyond", port=port, seq=9))
     again = bench.send(pk.tcp(b"12345678", port=port, seq=1))

@@ -356,7 +356,7 @@ MUTANTS = (
         "near: a keyword may begin within a word",
         "near.h",
         "s->word_bits = letters & begins & ~alphanumeric;",
-        "s->word_bits = letters & begins;",
+        "s->word_bits = letters & begins & ~(alphanumeric & 0);",
     ),
     Mutant(
         "near: hits that come out of order take the marks that are there",

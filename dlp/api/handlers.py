@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from dlp.api import metrics as prometheus
 from dlp.api import views
@@ -24,12 +25,13 @@ from dlp.api.parameters import (
 )
 from dlp.api.problems import Problem, json_response, refusal
 from dlp.errors import DlpError, UsageError
-from dlp.model import IncidentKind
+from dlp.model import IncidentKind, Stats
 from dlp.model import Workload as WorkloadValue
 from dlp.service import IncidentQuery, VerdictQuery
 
 # More than the kernel's flow map holds.
 ALL_FLOWS = 1 << 20
+_STATS = TypeAdapter(Stats)
 
 
 async def health(request: web.Request, _: NoParameters) -> web.Response:
@@ -126,7 +128,9 @@ async def signature(request: web.Request, _: NoParameters) -> web.Response:
 
 async def stats(request: web.Request, _: NoParameters) -> web.Response:
     """Counters by reason."""
-    return json_response(views.Stats.model_validate(await request.app[GATEWAY].stats()))
+    found = await request.app[GATEWAY].stats()
+    # As views.Stats would be; of hundreds of workloads that takes five times as long.
+    return web.Response(body=_STATS.dump_json(found), content_type="application/json")
 
 
 async def metrics(request: web.Request, _: NoParameters) -> web.Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dlp.api import views
 from dlp.api.cursors import flow_cursor, incident_cursor, verdict_cursor
 from dlp.errors import ConfigError, KernelError, PackError, Place, StoreError
 from dlp.model import IncidentKind
@@ -277,6 +278,14 @@ async def test_stats(local):
 
     assert [{"reason": "pass", "packets": 5, "bytes": 900}] == stats["total"]
     assert stats["total"] == stats["workloads"]['we"b\n']
+
+
+async def test_stats_as_described(local, gateway):
+    """They go out without a view, yet as the view would be, to the byte."""
+    async with local.get("stats") as response:
+        body = await response.text()
+
+    assert views.Stats.model_validate(await gateway.stats()).model_dump_json() == body
 
 
 @pytest.mark.parametrize("body", [None, b"{}"])

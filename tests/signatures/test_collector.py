@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import pytest
 
-from dlp.signatures.collector import paused
+from dlp.signatures.collector import paused, settle
 
 
 def test_put_off():
@@ -32,3 +33,44 @@ def test_after_an_error():
     with pytest.raises(ZeroDivisionError), paused():
         raise ZeroDivisionError
     assert gc.isenabled()
+
+
+@pytest.fixture
+def thawed():
+    yield
+    gc.unfreeze()
+
+
+class Node:
+    """Part of a ring, so that only a search finds that it is garbage."""
+
+
+def ring() -> weakref.ref[Node]:
+    one = Node()
+    one.itself = one
+    return weakref.ref(one)
+
+
+@pytest.mark.usefixtures("thawed")
+def test_settled():
+    """What there is is not looked through again; what was garbage by then is gone."""
+    kept, garbage = Node(), ring()
+    settle()
+
+    assert garbage() is None
+    assert all(one is not kept for one in gc.get_objects())
+
+
+@pytest.mark.usefixtures("thawed")
+def test_settled_anew():
+    """What was here to stay and has become garbage since goes with the next call."""
+    kept = Node()
+    kept.itself, seen = kept, weakref.ref(kept)
+    settle()
+    del kept
+    gc.collect()
+    before = seen() is not None
+    settle()
+
+    assert before
+    assert seen() is None

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 
 
 def settle() -> None:
-    """Look for garbage now, and from here on no more among what is left: it is here to stay.
+    """Look for garbage no more among what is there: it is here to stay.
 
     A search through a whole set takes 50 to 250 ms, in which no other thread runs: neither one
-    that closes new devices nor one that hands matches on.
+    that closes new devices nor one that hands matches on. A set is freed all the same when
+    nothing refers to it, as it holds no rings.
     """
-    gc.unfreeze()
-    gc.collect()
     gc.freeze()
 
 

@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 
+from dlp.enforcement.loaded import prepare
 from dlp.signatures.collector import paused, settle
 
 
@@ -45,32 +46,34 @@ class Node:
     """Part of a ring, so that only a search finds that it is garbage."""
 
 
-def ring() -> weakref.ref[Node]:
-    one = Node()
-    one.itself = one
-    return weakref.ref(one)
-
-
 @pytest.mark.usefixtures("thawed")
 def test_settled():
-    """What there is is not looked through again; what was garbage by then is gone."""
-    kept, garbage = Node(), ring()
+    """What there is is not looked through again, what comes is."""
+    kept = Node()
     settle()
+    come = Node()
+    come.itself, gone = come, weakref.ref(come)
+    del come
+    gc.collect()
 
-    assert garbage() is None
+    assert gone() is None
     assert all(one is not kept for one in gc.get_objects())
 
 
 @pytest.mark.usefixtures("thawed")
-def test_settled_anew():
-    """What was here to stay and has become garbage since goes with the next call."""
-    kept = Node()
-    kept.itself, seen = kept, weakref.ref(kept)
-    settle()
-    del kept
+def test_set_is_freed(tmp_path):
+    """One that is replaced leaves nothing behind that only a search would find."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "version: 1\nsignatures: [pci]\nworkloads: {netns: [web]}\n"
+        "policies: [{name: all, match: {}, rules: [{signatures: ['*'], action: hold}]}]\n"
+    )
     gc.collect()
-    before = seen() is not None
-    settle()
+    with paused():
+        loaded = prepare(policy)
+        settle()
+        before = gc.get_freeze_count()
+        del loaded
 
-    assert before
-    assert seen() is None
+        assert before - gc.get_freeze_count() > 1000
+        assert gc.collect() == 0

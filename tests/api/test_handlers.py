@@ -288,6 +288,36 @@ async def test_stats_as_described(local, gateway):
     assert views.Stats.model_validate(await gateway.stats()).model_dump_json() == body
 
 
+@pytest.mark.parametrize("path", ["stats", "metrics"])
+async def test_counters_take_turns(local, gateway, monkeypatch, path: str):
+    """Between two answers of many, whatever else is ready in the loop has its turn."""
+    turn, told = 0, []
+
+    async def ticking() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def stats():
+        told.append(turn)
+        return await type(gateway).stats(gateway)
+
+    monkeypatch.setattr(gateway, "stats", stats)
+
+    async def ask() -> None:
+        async with local.get(path) as response:
+            assert 200 == response.status
+            await response.read()
+
+    async with asyncio.TaskGroup() as group:
+        ticks = group.create_task(ticking())
+        await asyncio.gather(*(ask() for _ in range(12)))
+        ticks.cancel()
+
+    assert 12 == len(told) == len(set(told))
+
+
 @pytest.mark.parametrize("body", [None, b"{}"])
 async def test_reload(local, gateway, body):
     """With no body or an empty object."""

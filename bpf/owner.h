@@ -82,18 +82,26 @@ static __always_inline struct dlp_flow *flow_of(struct __sk_buff *skb, struct sc
 	__builtin_memset(fresh, 0, sizeof(*fresh));
 	fresh->started_ns = s->now;
 	fresh->cgroup = s->cgroup;
-	if (!s->owned) {
-		fresh->id = fresh_id(s);
-		recall_block(s, fresh);
-		flows.update(&s->key, fresh);
-		return flows.lookup(&s->key);
+	if (s->owned) {
+		fresh->id = bpf_get_socket_cookie(skb);
+		fresh->flags = DLP_F_OWNED;
+		sk = socket_of(skb);
+		if (!sk)
+			return 0;
+		flow = sockets.sk_storage_get(sk, fresh, BPF_SK_STORAGE_GET_F_CREATE);
+		/*
+		 * A socket that was closed while its first packet waited (for the next hop's
+		 * address, in a qdisc) takes no storage any more: a SYN of nobody, then.
+		 */
+		if (flow || s->payload)
+			return flow;
+		s->owned = 0;
+		fresh->flags = 0;
 	}
-	fresh->id = bpf_get_socket_cookie(skb);
-	fresh->flags = DLP_F_OWNED;
-	sk = socket_of(skb);
-	if (!sk)
-		return 0;
-	return sockets.sk_storage_get(sk, fresh, BPF_SK_STORAGE_GET_F_CREATE);
+	fresh->id = fresh_id(s);
+	recall_block(s, fresh);
+	flows.update(&s->key, fresh);
+	return flows.lookup(&s->key);
 }
 
 /* The connection's SYN with an acknowledgement was sent, for a request that became the socket. */

@@ -12,6 +12,9 @@ from session import Session
 PARTS = 6
 PACE = 0.08  # seconds between parts
 PATIENCE = 3.0  # seconds until all must be acknowledged
+# Seconds after which TCP tries again. Where nothing got through for long, as without a gateway,
+# it would wait for as long once more, and nobody could tell that from harm that lasts.
+AGAIN = 1.0
 SUFFIX = ".honest"  # of the sink's name
 PORT_DISTANCE = 10_000  # from the attack's port
 
@@ -53,7 +56,7 @@ class HonestTraffic:
             await self._remote.start(self._session, self._scenario.workload)
             await self._remote.order(
                 {"do": "open", "key": 0, "kind": honest.sink, "host": self._address}
-                | {"port": self._port}
+                | {"port": self._port, "pause": AGAIN}
             )
             self.sent = parts if honest.sink == "udp" else [data]
             for part in parts[:-1]:

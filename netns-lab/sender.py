@@ -29,6 +29,7 @@ from typing import Any
 
 SEND_BUFFER = 8 << 20  # a blocked flow must not block the program that feeds it
 SO_SNDBUFFORCE = 32
+TCP_RTO_MAX_MS = 44
 CONNECT_TIMEOUT = 2.0
 BULK = 1 << 22
 ICMP_ECHO, ICMP6_ECHO = 8, 128
@@ -51,11 +52,17 @@ class Sender:
             answer = {"error": type(error).__name__, "errno": error.errno or 0}
         return answer | {"seconds": time.monotonic() - began}
 
-    def _open(self, key: int, kind: str, host: str, port: int, protocol: int = 0) -> dict[str, Any]:
+    def _open(
+        self, key: int, kind: str, host: str, port: int, protocol: int = 0, pause: float = 0
+    ) -> dict[str, Any]:
+        """`pause`: after so many seconds at most TCP tries again; 0 leaves that to it."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._kind[key], self._peer[key] = kind, (host, port)
         if kind in {"tcp", "tls", "fastopen"}:
             made = self._sockets[key] = stream_socket(host)
+            if pause:
+                with contextlib.suppress(OSError):  # before kernel 6.15
+                    made.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, int(pause * 1000))
             if kind != "fastopen":  # there the first send connects
                 made.connect((host, port))
             if kind == "tls":

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from dlp.api.auth import FailureLimiter, make_auth_middleware
 from dlp.api.context import (
+    COUNTING,
     GATEWAY,
     RELOADING,
     STREAMS,
@@ -50,6 +51,7 @@ def create_app(
     app[GATEWAY] = gateway
     app[TOKENS] = tokens
     app[RELOADING] = asyncio.Lock()
+    app[COUNTING] = asyncio.Lock()
     app[STREAMS] = Streams(settings=streams or StreamSettings(), closing=asyncio.Event())
     app.on_response_prepare.append(_common_headers)
     app.on_shutdown.append(_end_streams)

@@ -46,5 +46,6 @@ STREAMS = web.AppKey("streams", Streams)
 # What a token needs for a method of a path, where it is more than to read or to change.
 ROLES: web.AppKey[dict[tuple[str, str], Role]] = web.AppKey("roles", dict)
 RELOADING = web.AppKey("reloading", asyncio.Lock)
+COUNTING = web.AppKey("counting", asyncio.Lock)
 # Who asks, as the log tells it; set for each request that is let in, in its own task.
 BY: ContextVar[str] = ContextVar("by")

@@ -327,13 +327,11 @@ class Datapath:
     def counters(self, slot: int) -> dict[abi.Reason, tuple[int, int]]:
         """Packets and bytes by reason of the workload whose key ends in `slot`."""
         rows = self.tables["counters"].lookup_cpus(c_uint32(slot))
-        return {
-            reason: (
-                sum(row.packets[reason] for row in rows),
-                sum(row.bytes[reason] for row in rows),
-            )
-            for reason in abi.Reason
-        }
+        # All numbers at once, packets first: field by field it takes five times as long.
+        columns = zip(*(memoryview(row).cast("B").cast("Q") for row in rows), strict=True)
+        numbers = list(map(sum, columns))
+        packets, size = numbers[: abi.REASONS], numbers[abi.REASONS :]
+        return {reason: (packets[reason], size[reason]) for reason in abi.Reason}
 
     def clear_counters(self, slot: int) -> None:
         """Before a slot is given to another workload: its counters, hits and windows."""

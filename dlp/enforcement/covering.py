@@ -95,7 +95,9 @@ class Coverer:
         cover.fresh = cover.adopted = False
         if self.kit.sentry is not None:
             peer = cover.device.linked, cover.device.nsid
-            self.kit.sentry.release(place.inode, cover.device.index, peer)
+            host = cover.host
+            end = (host.place.inode, host.index) if host is not None else None
+            self.kit.sentry.release(place.inode, cover.device.index, peer, end)
         unguarded = cover.guarding is Guarding.NO and not cover.device.loopback
         if unguarded and not _is_there(cover, place):
             return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from dlp.datapath.abi import GuardFlag
 from dlp.datapath.attach import Attached, Device, Way
-from dlp.datapath.rtnetlink import Link
+from dlp.datapath.rtnetlink import NO_NSID, Link
 from dlp.enforcement import tamper
 from dlp.enforcement.changes import Changes
 from dlp.enforcement.cover import Cover, Guarding, Terms
@@ -131,6 +131,8 @@ class ControlledNamespace:
         for cover in tuple(self.covers.values()):
             if cover.place is not self.place:
                 self._follow_moved(cover, changes, errors)
+        for link in changes.removed.values():
+            self._take_moved(link, changes, errors)
         for device in devices.values():
             if device.boundary or (device.loopback and self.terms.loopback):
                 self._bring(self.place, device, changes, errors)
@@ -348,6 +350,23 @@ class ControlledNamespace:
             self._went(cover, None)
             if cover.place in (None, self.place) or self.covers.get(cover.key) is not cover:
                 return
+
+    def _take_moved(self, link: Link, changes: Changes, errors: list[str]) -> None:
+        """A device that came and was moved out before it was covered is the workload's too.
+
+        Of a pair that was made inside, one end moved out is the host's.
+        """
+        if not self.covered or link.kind != "veth" or NO_NSID in {link.nsid, link.new_nsid}:
+            return
+        kit = self.coverer.kit
+        place = kit.places.find(self.place.link, link.new_nsid)
+        if place is None or kit.listed(place.inode) or (place.inode, link.new_index) in self.covers:
+            return
+        device = place.link.device(link.new_index)
+        if device is not None:
+            detail = f"{link.name} was moved to namespace {place.inode} at once; it is covered."
+            self.coverer.teller.tamper(tamper.MOVED, link.name, detail)
+            self._bring(place, device, changes, errors)
 
     def _shared(self, cover: Cover) -> bool:
         """Whether another device of the workload goes on with the same link."""

@@ -21,10 +21,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dlp.datapath import links, rtnetlink
+from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.links import Hook
 from dlp.datapath.rtnetlink import NO_NSID, Link, Netlink
 from dlp.errors import DlpError
 from dlp.workloads.netns import entered
+
+_NICE = -20  # of the thread
 
 
 @dataclass(slots=True)
@@ -41,12 +44,31 @@ class _Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """A namespace where host ends may lie."""
+
+    fd: int
+    link: NamespaceLink
+
+    def close(self) -> None:
+        self.link.close()
+        os.close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
-    """A device that is closed: since when (time.monotonic), and packets that had left by then."""
+    """A device that is closed.
+
+    Attributes:
+        since: when that was (time.monotonic); sent: packets that had left by then.
+        guard: descriptor of the link.
+        end: the host end: inode of its namespace, and index.
+    """
 
     since: float
     sent: int
     guard: int
+    end: tuple[int, int]
 
 
 class Sentry:
@@ -64,8 +86,10 @@ class Sentry:
         # By namespace and index. Of what is released, where its other end is: no other device
         # has the same, whatever message was lost.
         self._closed: dict[tuple[int, int], Closed] = {}
+        # Moved before it was released, by host end; with the namespace that it was in.
+        self._away: dict[tuple[int, int], tuple[int, Closed]] = {}
         self._released: dict[tuple[int, int], tuple[int, int]] = {}
-        self._places: dict[int, int] = {}
+        self._places: dict[int, _Place] = {}
         self._watched: dict[int, _Watched] = {}
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._selector = selectors.DefaultSelector()
@@ -97,16 +121,24 @@ class Sentry:
         with self._lock:
             return self._closed.get((inode, index))
 
-    def release(self, inode: int, index: int, peer: tuple[int, int]) -> None:
+    def release(
+        self, inode: int, index: int, peer: tuple[int, int], end: tuple[int, int] | None = None
+    ) -> None:
         """Classifier and guard stand on a device, or it can have none: it is ours no more.
 
         Args:
             peer: index and namespace number of its other end.
+            end: inode of that end's namespace, and index; None where it is not known.
         """
         with self._lock:
             self._released[inode, index] = peer
-            closed = self._closed.pop((inode, index), None)
-        if closed is not None:
+            keys = [
+                key for key, one in self._closed.items() if key == (inode, index) or one.end == end
+            ]
+            opened = [self._closed.pop(key) for key in keys]
+            if end in self._away:
+                opened.append(self._away.pop(end)[1])
+        for closed in opened:
             links.release(closed.guard)
 
     def close(self) -> None:
@@ -124,6 +156,9 @@ class Sentry:
         self._bell.send(b"\0")
 
     def _run(self) -> None:
+        # Workloads that use all processors must not make it wait; it has little to do itself.
+        with contextlib.suppress(OSError):  # without CAP_SYS_NICE
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is self._ear:
@@ -167,30 +202,46 @@ class Sentry:
         with self._lock:
             self._released = {key: peer for key, peer in self._released.items() if key[0] != inode}
             opened = [self._closed.pop(key) for key in tuple(self._closed) if key[0] == inode]
+            away = [end for end, (before, _) in self._away.items() if before == inode]
+            opened += [self._away.pop(end)[1] for end in away]
         for closed in opened:
             links.release(closed.guard)
 
     def _place(self, inode: int, fd: int | None) -> None:
         before = self._places.pop(inode, None)
         if before is not None:
-            os.close(before)
-        if fd is not None:
-            self._places[inode] = fd
+            before.close()
+        if fd is None:
+            return
+        try:
+            self._places[inode] = _Place(fd, NamespaceLink(fd))
+        except BaseException:
+            os.close(fd)
+            raise
 
     def _hear(self, watched: _Watched) -> None:
         messages, sure = rtnetlink.read(watched.changes)
         for message in messages:
+            if message.kind not in {rtnetlink.NEWLINK, rtnetlink.DELLINK}:
+                continue
+            link = rtnetlink.link_of(message.body)
+            if link.family != socket.AF_UNSPEC:
+                continue  # of a bridge about its port, which neither came nor went
             if message.kind == rtnetlink.DELLINK:
-                self._went(watched.inode, rtnetlink.index_of(message.body))
-            elif message.kind == rtnetlink.NEWLINK:
-                self._came(watched, rtnetlink.link_of(message.body))
+                self._went(watched.inode, link)
+            else:
+                self._came(watched, link)
         if not sure:
             self._resync(watched)
 
-    def _went(self, inode: int, index: int) -> None:
+    def _went(self, inode: int, link: Link) -> None:
+        """A device that was moved stays closed: nobody has released it."""
         with self._lock:
-            self._released.pop((inode, index), None)
-            closed = self._closed.pop((inode, index), None)
+            self._released.pop((inode, link.index), None)
+            closed = self._closed.pop((inode, link.index), None)
+            if closed is not None and link.new_index > 0:
+                self._away[closed.end] = inode, closed
+                return
         if closed is not None:
             links.release(closed.guard)
 
@@ -202,8 +253,11 @@ class Sentry:
             for key in [key for key in self._released if key[0] == watched.inode]:
                 if key not in present:
                     del self._released[key]
+            # Whose host end is there went elsewhere, or comes below.
             gone = [key for key, one in self._closed.items() if not links.info(one.guard).index]
             opened = [self._closed.pop(key) for key in gone]
+            lost = [end for end, (_, one) in self._away.items() if not links.info(one.guard).index]
+            opened += [self._away.pop(end)[1] for end in lost]
         for closed in opened:
             links.release(closed.guard)
         for link in there:
@@ -220,29 +274,56 @@ class Sentry:
         with self._lock:
             if self._released.get(key) == peer or key in self._closed:
                 return
-        for fd in self._places.values():
-            if watched.netlink.nsid_of(fd) == link.nsid:
-                with entered(fd):
-                    if any(self._ours(one.link) for one in links.order(link.linked, Hook.INGRESS)):
-                        return
-                    guard = links.create(self._program, link.linked, Hook.INGRESS)
-                since = time.monotonic()
-                now = watched.netlink.link(link.index)
-                with self._lock:
-                    if self._released.get(key) != peer:
-                        self._closed[key] = Closed(since, now.sent if now else 0, guard)
-                        return
-                links.release(guard)  # all stood by then
+        for inode, place in self._places.items():
+            if watched.netlink.nsid_of(place.fd) == link.nsid:
+                self._close_end(watched, link, (inode, link.linked), place)
                 return
+
+    def _close_end(
+        self, watched: _Watched, link: Link, end: tuple[int, int], place: _Place
+    ) -> None:
+        key, peer = (watched.inode, link.index), (link.linked, link.nsid)
+        with self._lock:
+            home = self._away.pop(end, None)
+            if home is not None:
+                self._closed[key] = home[1]
+                return
+        if self._linked(place, link.linked):
+            return
+        with entered(place.fd):
+            guard = links.create(self._program, link.linked, Hook.INGRESS)
+        since = time.monotonic()
+        now = watched.netlink.link(link.index)
+        with self._lock:
+            stood = self._released.get(key) == peer
+            if not stood:
+                self._closed[key] = Closed(since, now.sent if now else 0, guard, end)
+        if stood:
+            links.release(guard)
+        elif place.link.attached(link.linked, Hook.INGRESS) or self._linked(place, link.linked):
+            self._open(key)  # it was moved, and what is here to tell that is not read yet
+
+    def _linked(self, place: _Place, index: int) -> bool:
+        """Whether a guard of a workload stands on a host end, by a link."""
+        return any(self._ours(one.link) for one in place.link.order(index, Hook.INGRESS))
+
+    def _open(self, key: tuple[int, int]) -> None:
+        with self._lock:
+            closed = self._closed.pop(key, None)
+        if closed is not None:
+            links.release(closed.guard)
 
     def _end(self) -> None:
         for watched in self._watched.values():
             watched.close()
         with self._lock:
-            guards = [closed.guard for closed in self._closed.values()]
+            away = [one for _, one in self._away.values()]
+            guards = [one.guard for one in (*self._closed.values(), *away)]
             self._closed.clear()
+            self._away.clear()
         for guard in guards:
             links.release(guard)
-        for fd in (*self._places.values(), self._program):
-            os.close(fd)
+        for place in self._places.values():
+            place.close()
+        os.close(self._program)
         self._selector.close()

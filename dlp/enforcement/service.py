@@ -63,6 +63,7 @@ from dlp.model import (
 from dlp.releases.diff import Count, Hits
 from dlp.service import Health, IncidentQuery, ReloadResult, VerdictQuery
 from dlp.signatures.cache import usual_directory
+from dlp.signatures.collector import settle
 from dlp.signatures.image import ImageSignature
 from dlp.store.verdicts import VerdictStore
 
@@ -199,6 +200,7 @@ class GatewayService:
         await self._holds.start(group)
         self._datapath.beat()
         self._tasks.append(group.create_task(self._beat()))
+        settle()
         # What was queued while nobody read.
         held.consume()
         events.consume()
@@ -309,6 +311,7 @@ class GatewayService:
             self._loaded = before
             raise
         await self._controller.apply(Rules.of(loaded.config, loaded.policies))
+        settle()
 
     def subscribe(
         self, *, after: int | None = None

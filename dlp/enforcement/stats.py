@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from dlp.datapath import abi
 from dlp.datapath.datapath import Datapath
@@ -10,6 +10,8 @@ from dlp.enforcement.keys import slot_of
 from dlp.model import Counter, HoldCounts, IncidentKind, Stats
 
 _GATES = 0  # row of no workload: what a gate drops is counted there
+# Of each reason, by its label: most counters of most workloads.
+_NOTHING = {one.label: Counter(reason=one.label, packets=0, bytes=0) for one in abi.Reason}
 
 
 def stats_of(
@@ -27,27 +29,27 @@ def stats_of(
         inspector_missed: records and bytes that the inspector did not search.
         incidents: occurrences by kind; one without an entry has had none.
     """
-    rows = {name: datapath.counters(slot_of(key)) for name, key in keys.items()}
-    every = [*rows.values(), datapath.counters(_GATES)]
+    rows = {name: tuple(datapath.counters(slot_of(key)).values()) for name, key in keys.items()}
+    every = [*rows.values(), tuple(datapath.counters(_GATES).values())]
     total = [
         Counter(
-            reason=reason.label,
-            packets=sum(row[reason][0] for row in every),
-            bytes=sum(row[reason][1] for row in every),
+            reason=label, packets=sum(one for one, _ in column), bytes=sum(two for _, two in column)
         )
-        for reason in abi.Reason
+        for label, column in zip(_NOTHING, zip(*every, strict=True), strict=True)
     ]
     packets, size = inspector_missed
     total.append(Counter(reason="inspector_missed", packets=packets, bytes=size))
     return Stats(
         total=tuple(total),
-        workloads={
-            name: tuple(
-                Counter(reason=reason.label, packets=count, bytes=size)
-                for reason, (count, size) in row.items()
-            )
-            for name, row in rows.items()
-        },
+        workloads={name: tuple(_counters(row)) for name, row in rows.items()},
         incidents={kind.value: incidents.get(kind, 0) for kind in IncidentKind},
         holds=holds or HoldCounts(),
     )
+
+
+def _counters(row: Iterable[tuple[int, int]]) -> Iterator[Counter]:
+    for (label, nothing), (packets, size) in zip(_NOTHING.items(), row, strict=True):
+        if packets or size:
+            yield Counter(reason=label, packets=packets, bytes=size)
+        else:
+            yield nothing

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dlp.api import views
 from dlp.api.cursors import flow_cursor, incident_cursor, verdict_cursor
 from dlp.errors import ConfigError, KernelError, PackError, Place, StoreError
 from dlp.model import IncidentKind
@@ -277,6 +278,44 @@ async def test_stats(local):
 
     assert [{"reason": "pass", "packets": 5, "bytes": 900}] == stats["total"]
     assert stats["total"] == stats["workloads"]['we"b\n']
+
+
+async def test_stats_as_described(local, gateway):
+    """They go out without a view, yet as the view would be, to the byte."""
+    async with local.get("stats") as response:
+        body = await response.text()
+
+    assert views.Stats.model_validate(await gateway.stats()).model_dump_json() == body
+
+
+@pytest.mark.parametrize("path", ["stats", "metrics"])
+async def test_counters_take_turns(local, gateway, monkeypatch, path: str):
+    """Between two answers of many, whatever else is ready in the loop has its turn."""
+    turn, told = 0, []
+
+    async def ticking() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def stats():
+        told.append(turn)
+        return await type(gateway).stats(gateway)
+
+    monkeypatch.setattr(gateway, "stats", stats)
+
+    async def ask() -> None:
+        async with local.get(path) as response:
+            assert 200 == response.status
+            await response.read()
+
+    async with asyncio.TaskGroup() as group:
+        ticks = group.create_task(ticking())
+        await asyncio.gather(*(ask() for _ in range(12)))
+        ticks.cancel()
+
+    assert 12 == len(told) == len(set(told))
 
 
 @pytest.mark.parametrize("body", [None, b"{}"])

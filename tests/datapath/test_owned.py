@@ -23,7 +23,7 @@ from tests.datapath.egress import (
     told,
 )
 from tests.kernelpath import ALPHA, NETNS, policy, value
-from tests.netlab import PORT, SINK4, WORKLOAD4, sh, socket_in, until
+from tests.netlab import DEVICE, PORT, SINK4, WORKLOAD4, sh, socket_in, until
 
 pytest_plugins = ["tests.kernelpath_fixture", "tests.datapath.egress_fixture"]
 pytestmark = pytest.mark.kernel
@@ -412,3 +412,21 @@ def test_the_inspectors_word(bench, alpha, pair):
         assert arrives(stream, SECRET + b" ")
     bench.datapath.forget_word(payload.flow)
     bench.drain()
+
+
+def test_socket_that_is_gone(bench, pair):
+    """A SYN that has waited for its next hop for longer than its socket lived is no fault.
+
+    It leaves as one that no socket owns: a socket that is gone takes no storage.
+    """
+    nobody = SINK4.rpartition(".")[0] + ".77"
+    before = bench.packets()
+    with socket_in(pair.inner, socket.AF_INET, socket.SOCK_STREAM) as made:
+        made.setblocking(False)
+        made.connect_ex((nobody, PORT))
+    sh(f"ip -n {pair.inner} neigh replace {nobody} lladdr 02:00:00:00:00:77 dev {DEVICE}")
+    until(lambda: bench.packets()[Reason.PASSED] > before[Reason.PASSED] + 1)
+    after = bench.packets()
+
+    assert before[Reason.MAP_FAILED] == after[Reason.MAP_FAILED]
+    assert before[Reason.NO_PAYLOAD] + 1 == after[Reason.NO_PAYLOAD]

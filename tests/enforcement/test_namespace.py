@@ -635,6 +635,35 @@ def test_new_device_is_closed_first(bench, controlled):
     assert 0.0 == controlled.unprotected_ms
 
 
+def test_moved_before_it_was_covered(bench, controlled, lab):
+    """A new device that the workload moves away at once is found there and covered."""
+    enforced(controlled)
+    drain(controlled.place.changes)
+    inner, outer, other = bench.pair.inner, bench.pair.outer, lab.namespace("o")
+    sh(f"ip -n {inner} link add two type veth peer name two netns {outer}")
+    sh(f"ip -n {inner} link set two netns {other}")
+    controlled.reconcile(drain(controlled.place.changes))
+    found = programs(other, "two"), programs(outer, "two", Hook.INGRESS)
+    controlled.detach()
+
+    assert ([f"{bench.way}:dlp_entry"], [f"{bench.way}:dlp_guard"]) == found
+    assert ["device_moved"] == bench.whats()
+
+
+def test_end_given_to_the_host(bench, controlled):
+    """Of a pair made inside, the end that the host takes is no device of the workload's."""
+    enforced(controlled)
+    drain(controlled.place.changes)
+    inner, outer = bench.pair.inner, bench.pair.outer
+    sh(f"ip -n {inner} link add two type veth peer name three")
+    sh(f"ip -n {inner} link set three netns {outer}")
+    controlled.reconcile(drain(controlled.place.changes))
+
+    assert [f"{bench.way}:dlp_guard"] == programs(outer, "three", Hook.INGRESS)
+    assert [f"{bench.way}:dlp_entry"] == programs(inner, "two")
+    assert [] == bench.whats()
+
+
 @pytest.mark.skipif(not links.supported(), reason="the sentry needs TCX (kernel 6.6)")
 def test_closed_by_the_sentry(bench, live):
     """What the sentry had closed is protected since then, whatever was sent into it meanwhile."""

@@ -11,6 +11,7 @@ import pytest
 
 from dlp.datapath import links, rtnetlink
 from dlp.datapath.abi import GuardFlag
+from dlp.datapath.attach import NamespaceLink
 from dlp.datapath.links import Hook
 from dlp.enforcement.sentry import Sentry
 from dlp.workloads.netns import entered, open_netns
@@ -79,6 +80,12 @@ def peer_of(within, name: str) -> tuple[int, int]:
     finally:
         netlink.close()
     return link.linked, link.nsid
+
+
+def test_comes_before_all_that_is_busy(sentry):
+    """Its thread only: what reads payload is worth no more than a workload."""
+    assert -20 == os.getpriority(os.PRIO_PROCESS, sentry._thread.native_id)
+    assert -20 < os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
 def test_new_device_is_closed_until_released(sentry, places):
@@ -192,3 +199,123 @@ def test_lost_messages(sentry, places, monkeypatch):
 
     assert lost
     assert not closed(host, "kept")
+
+
+def bridge(name: str, *, on: bool) -> None:
+    """Make a device the port of a bridge, or end that."""
+    if on:
+        ip(f"-n {WITHIN} link add br9 type bridge")
+        ip(f"-n {WITHIN} link set {name} master br9")
+    else:
+        ip(f"-n {WITHIN} link del br9")
+
+
+def test_port_of_a_bridge_stays_open(sentry, places):
+    """A bridge that loses a port says so with a removal: the device is there as before."""
+    within, host = places
+    make("seven")
+    until(lambda: closed(host, "seven"))
+    sentry.release(within.inode, index_within("seven"), peer_of(within, "seven"))
+    bridge("seven", on=True)
+    bridge("seven", on=False)
+    ip(f"-n {WITHIN} link set seven up")
+    make("marker")
+    until(lambda: closed(host, "marker"))
+
+    assert not closed(host, "seven")
+
+
+def test_port_of_a_bridge_stays_closed(sentry, places):
+    """Nobody opens a device that is not covered by making it a port, and ending that."""
+    _, host = places
+    make("eight")
+    until(lambda: closed(host, "eight"))
+    bridge("eight", on=True)
+    bridge("eight", on=False)
+    make("marker")
+    until(lambda: closed(host, "marker"))
+
+    assert closed(host, "eight")
+
+
+@pytest.fixture
+def elsewhere():
+    name = f"dlptest-{os.getpid()}-se"
+    ip(f"netns add {name}")
+    yield name
+    ip(f"netns del {name}")
+
+
+def test_moved_device_stays_closed(sentry, places, elsewhere):
+    """One that is moved before it is covered is closed until it is covered where it is."""
+    within, host = places
+    make("nine")
+    until(lambda: closed(host, "nine"))
+    ((_, known),) = sentry._closed.items()
+    ip(f"-n {WITHIN} link set nine netns {elsewhere}")
+    make("marker")
+    until(lambda: closed(host, "marker"))
+    during = closed(host, "nine")
+    sentry.release(within.inode + 1, 99, (0, 0), known.end)
+
+    assert 1 == during
+    assert not closed(host, "nine")
+
+
+def test_moved_device_comes_home(sentry, places, elsewhere):
+    within, host = places
+    make("ten")
+    until(lambda: closed(host, "ten"))
+    ip(f"-n {WITHIN} link set ten netns {elsewhere}")
+    ip(f"-n {elsewhere} link set ten netns {WITHIN}")
+    make("marker")
+    until(lambda: closed(host, "marker"))
+    during = closed(host, "ten")
+    sentry.release(within.inode, index_within("ten"), peer_of(within, "ten"))
+
+    assert 1 == during
+    assert not closed(host, "ten")
+
+
+def test_moved_device_that_is_gone(sentry, places, elsewhere):
+    """Its link is let go of with the next look at all devices; so is that of a forgotten one."""
+    within, host = places
+    make("eleven")
+    until(lambda: closed(host, "eleven"))
+    ip(f"-n {WITHIN} link set eleven netns {elsewhere}")
+    until(lambda: sentry._away)
+    ip(f"-n {elsewhere} link del eleven")
+    sentry._order(lambda: sentry._resync(sentry._watched[within.inode]))
+    until(lambda: not sentry._away)
+
+
+def test_moved_device_opens_with_its_workload(sentry, places, elsewhere):
+    within, host = places
+    make("twelve")
+    until(lambda: closed(host, "twelve"))
+    ip(f"-n {WITHIN} link set twelve netns {elsewhere}")
+    until(lambda: sentry._away)
+    sentry.ignore(within.inode)
+    until(lambda: not closed(host, "twelve"))
+
+
+def test_filter_of_a_workload_stands(sentry, places, live):
+    """Under clsact no link tells that a host end is guarded: what was closed late is opened."""
+    _, host = places
+    go_on = threading.Event()
+    sentry._order(go_on.wait)
+    make("thirteen")
+    listed = ["ip", "-n", HOST, "-o", "link", "show", "thirteen"]
+    shown = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    link = NamespaceLink(host.fd)
+    try:
+        guard = live.guard(3)
+        link.place("thirteen", int(shown.split(":", 1)[0]), guard, Hook.INGRESS)
+        os.close(guard)
+    finally:
+        link.close()
+    go_on.set()
+    make("marker")
+    until(lambda: closed(host, "marker"))
+
+    assert not closed(host, "thirteen")

@@ -35,3 +35,13 @@ def test_stats():
     ]
     assert {kind.value for kind in IncidentKind} == found.incidents.keys()
     assert (9, 0) == (found.incidents["bypass"], found.incidents["tamper"])
+
+
+def test_what_is_nothing_is_made_once():
+    """Of hundreds of workloads most counters are 0: each of those is one value for all."""
+    keys = {"web": 7 << 16 | 1, "db": 8 << 16 | 2}
+    found = stats_of(Kernel(), keys, inspector_missed=(0, 0), incidents={}).workloads
+
+    same = [one is other for one, other in zip(found["web"], found["db"], strict=True)]
+    assert len(Reason) - 1 == sum(same)
+    assert [one.label for one in Reason] == [one.reason for one in found["web"]]

@@ -2,7 +2,7 @@ import socket
 import struct
 
 from scapy.layers.inet import ICMP
-from sender import Sender, echo_request
+from sender import TCP_RTO_MAX_MS, Sender, echo_request
 
 
 def listener():
@@ -51,3 +51,20 @@ def test_echo_request_has_the_right_sum():
 
     assert bytes(expected) == ours
     assert 0 == struct.unpack("!H", echo_request(b"", 1, 1, six=True)[2:4])[0]
+
+
+def test_tries_again_after_a_pause_at_most():
+    """As far as the kernel lets a program say so (6.15)."""
+
+    opened = {"do": "open", "key": 0, "kind": "tcp", "host": "127.0.0.1"}
+    with listener() as taker, socket.socket() as asked:
+        sender = Sender()
+        sender.do(opened | {"port": taker.getsockname()[1], "pause": 1.5})
+        try:
+            asked.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, 1500)
+            set_to = sender._sockets[0].getsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS)
+        except OSError:
+            set_to = 1500
+        sender.do({"do": "close"})
+
+    assert 1500 == set_to

@@ -324,6 +324,16 @@ class Datapath:
         self._rings.append(ring)
         return ring
 
+    def on_shadow_payload(self, take: Callable[[events.Payload], None]) -> RingBuffer:
+        """As `on_payload`, for what shadow rules want inspected; the buffer wakes nobody.
+
+        `before` bytes of it stand before the chunk; the stream's first of all are left out.
+        """
+        fd = self.tables["shadow_payloads"].fd
+        ring = RingBuffer(fd, lambda raw: take(events.decode_payload(raw)))
+        self._rings.append(ring)
+        return ring
+
     def counters(self, slot: int) -> dict[abi.Reason, tuple[int, int]]:
         """Packets and bytes by reason of the workload whose key ends in `slot`."""
         rows = self.tables["counters"].lookup_cpus(c_uint32(slot))

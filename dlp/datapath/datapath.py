@@ -387,28 +387,38 @@ class Datapath:
         rule_index: int,
         digests: Iterable[bytes] = (),
         alone: str = "",
+        *,
+        shadow: bool = False,
     ) -> int:
         """How many distinct values a rule has met in a flow: the kernel's, and `digests`.
 
-        `alone`: of one signature by itself, as RuleRow says.
+        `alone`: of one signature by itself, as RuleRow says. `shadow`: of a shadow rule.
         Digests are HMAC-SHA-256 as in events; the kernel tells values apart by the first 8 bytes.
         """
-        seen, rule = self.tables["seen"], rule_id(policy, rule_index, alone)
+        seen = self.tables["shadow_seen" if shadow else "seen"]
+        rule = rule_id(policy, rule_index, alone, shadow=shadow)
         known = seen.lookup(abi.SeenKeyStruct(flow, 0, rule))
         values = {int.from_bytes(digest[:8], sys.byteorder) | 1 for digest in digests}
         others = (seen.lookup(abi.SeenKeyStruct(flow, value, rule)) for value in values)
         return (0 if known is None else known.value) + sum(one is None for one in others)
 
     def note_in_window(
-        self, netns: int, policy: str, rule_index: int, window_s: int, digest: bytes
+        self,
+        netns: int,
+        policy: str,
+        rule_index: int,
+        window_s: int,
+        digest: bytes,
+        *,
+        shadow: bool = False,
     ) -> int:
         """Count a value that the inspector found among those of the rule in a workload's window.
 
         Returns how many distinct ones there are now, this one included. A value that the kernel
-        writes in the same instant can be overwritten.
+        writes in the same instant can be overwritten. `shadow`: of a shadow rule.
         """
         table, now = self.tables["windows"], time.monotonic_ns()
-        key = abi.WindowKeyStruct(netns, rule_id(policy, rule_index))
+        key = abi.WindowKeyStruct(netns, rule_id(policy, rule_index, shadow=shadow))
         row = table.lookup(key) or abi.WindowStruct()
         value = int.from_bytes(digest[:8], sys.byteorder) | 1
         known = [place for place in range(abi.WINDOW) if row.value[place] == value]

@@ -403,22 +403,15 @@ class Datapath:
         return (0 if known is None else known.value) + sum(one is None for one in others)
 
     def note_in_window(
-        self,
-        netns: int,
-        policy: str,
-        rule_index: int,
-        window_s: int,
-        digest: bytes,
-        *,
-        shadow: bool = False,
+        self, netns: int, policy: str, rule_index: int, window_s: int, digest: bytes
     ) -> int:
         """Count a value that the inspector found among those of the rule in a workload's window.
 
         Returns how many distinct ones there are now, this one included. A value that the kernel
-        writes in the same instant can be overwritten. `shadow`: of a shadow rule.
+        writes in the same instant can be overwritten.
         """
         table, now = self.tables["windows"], time.monotonic_ns()
-        key = abi.WindowKeyStruct(netns, rule_id(policy, rule_index, shadow=shadow))
+        key = abi.WindowKeyStruct(netns, rule_id(policy, rule_index))
         row = table.lookup(key) or abi.WindowStruct()
         value = int.from_bytes(digest[:8], sys.byteorder) | 1
         known = [place for place in range(abi.WINDOW) if row.value[place] == value]

@@ -45,7 +45,7 @@ from dlp.enforcement.responses import Responses
 from dlp.enforcement.restored import Restored
 from dlp.enforcement.rules import Rules
 from dlp.enforcement.shadow import ShadowAccount
-from dlp.enforcement.shadowing import FLOWS, ShadowLane
+from dlp.enforcement.shadowing import FLOWS, ShadowLane, ShadowWindows
 from dlp.enforcement.stats import stats_of
 from dlp.enforcement.vault import Vault
 from dlp.enforcement.verdicts import Release, Translator
@@ -172,7 +172,7 @@ class GatewayService:
         self._shadow_translator = Translator(
             self._controller.name_of,
             distinct=partial(datapath.distinct, shadow=True),
-            in_window=partial(datapath.note_in_window, shadow=True),
+            in_window=ShadowWindows().note,
             shadow=True,
             flows=FLOWS,
         )

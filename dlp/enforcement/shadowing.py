@@ -10,9 +10,12 @@ slow, the kernel finds the ring full and counts what is left out.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
+from dlp.datapath.abi import WINDOW
 from dlp.datapath.events import Payload
 from dlp.enforcement.loaded import Loaded, shadow_rules
 from dlp.enforcement.verdicts import Translator
@@ -23,9 +26,38 @@ from dlp.inspector.messages import Finding, Record, Rule
 from dlp.inspector.session import Limits
 from dlp.model import Verdict
 
-LIMITS: Final = Limits(cpu_s=0.5, start_s=10.0, queue=2 * 1024 * 1024, in_flight=4, nice=10)
+# Its queue is short, and so is the wait for its end: nothing of the live set waits for it.
+LIMITS: Final = Limits(
+    cpu_s=0.5, start_s=10.0, stop_s=1.0, queue=2 * 1024 * 1024, in_flight=4, nice=10
+)
 FLOWS: Final = 4096
 _READ_S: Final = 0.2
+_PATIENCE_S: Final = 2.0  # with what is queued before other rules; then a new process has them
+_WINDOWS: Final = 4096
+
+
+class ShadowWindows:
+    """Distinct values of shadow rules in windows of time, as far as the inspector finds them.
+
+    Not in the kernel's table, whose rows are needed by what acts.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[tuple[int, str, int], OrderedDict[bytes, float]] = OrderedDict()
+
+    def note(self, netns: int, policy: str, rule_index: int, window_s: int, digest: bytes) -> int:
+        """Note a value; how many distinct ones the rule's window has, this one included."""
+        key, now = (netns, policy, rule_index), self._clock()
+        values = self._seen.setdefault(key, OrderedDict())
+        self._seen.move_to_end(key)
+        if len(self._seen) > _WINDOWS:
+            self._seen.popitem(last=False)
+        values[digest] = now
+        values.move_to_end(digest)
+        while len(values) > WINDOW or now - next(iter(values.values())) >= window_s:
+            values.popitem(last=False)
+        return len(values)
 
 
 class ShadowLane:
@@ -101,16 +133,17 @@ class ShadowLane:
             await self._begin(self._group)
         else:
             try:
-                await self._matcher.replace(self._rules, release)
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._matcher.replace(self._rules, release)
             except PackError:
                 raise
-            except DlpError as error:
-                self._log.warning("shadow inspector begins anew", reason=error.message)
+            except (DlpError, TimeoutError) as error:
+                self._log.warning("shadow inspector begins anew", reason=type(error).__name__)
                 self._end(self._group)
                 await self._begin(self._group)
 
     async def stop(self) -> None:
-        """What has come is not waited for."""
+        """End the process; what it has in its queue is waited for a moment only."""
         self._needed.clear()
         if self._matcher is not None:
             await self._matcher.stop()

@@ -361,14 +361,12 @@ def test_full_ring_of_shadow_payload(bench, both, shown):
 
 def test_values_of_the_inspector_beside(bench, both):
     """What the inspector finds for a shadow row counts with the kernel's values of that row."""
-    row, digest = shadow(Action.DROP, 3, window_s=60), b"digest.." * 4
+    row, digest = shadow(Action.DROP, 3), b"digest.." * 4
     bench.load(both, policy(both, rules=rows(alpha=row)))
     port = bench.port()
     bench.send(pk.tcp(b" ".join([value(ALPHA, 1), value(ALPHA, 2), b""]), port=port))
     flow = next(flow for key, flow in bench.datapath.flows(65536) if key.source_port == port).id
-    count, note = bench.datapath.distinct, bench.datapath.note_in_window
+    count = bench.datapath.distinct
 
     assert 3 == count(flow, "bench", row.rule_index, [digest], shadow=True)
     assert 1 == count(flow, "bench", row.rule_index, [digest])
-    assert 3 == note(NETNS, "bench", row.rule_index, 60, digest, shadow=True)
-    assert 1 == note(NETNS, "bench", row.rule_index, 60, digest)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
 import structlog
 
 from dlp.datapath.events import Payload
+from dlp.enforcement import shadowing
 from dlp.enforcement.loaded import Sets, make
-from dlp.enforcement.shadowing import ShadowLane
+from dlp.enforcement.shadowing import ShadowLane, ShadowWindows
 from dlp.enforcement.verdicts import Release, Translator
 from dlp.model import Action
 from tests.enforcement.test_shadow import CAME, INSPECTED, PAYLOAD, loaded
@@ -140,5 +144,51 @@ async def test_process_ends(loaded):
         await made.until(lambda: made.lane._matcher.alive)
         made.put(VALUE + b". ")
         await made.until(lambda: made.told)
+
+
+async def test_process_that_is_busy(loaded):
+    """Other rules do not wait for what it is at: another process takes over with them."""
+    async with running(loaded(INSPECTED)) as made:
+        before = made.lane._matcher.pid
+        os.kill(before, signal.SIGSTOP)
+        made.put(VALUE + b". ", flow=10)
+        began = time.monotonic()
         await made.load(loaded(INSPECTED), 2)
-        assert made.lane._matcher.alive
+        assert time.monotonic() - began < 8
+        made.put(VALUE + b". ", release=2, flow=11)
+        await made.until(lambda: made.told)
+        assert before != made.lane._matcher.pid
+
+    assert [11] == [finding.flow for finding, _ in made.told]
+    assert (1, len(VALUE) + 2) == made.lane.missed
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+
+
+async def test_process_that_does_not_start(loaded, monkeypatch):
+    """Without its process the candidate is loaded all the same; what it would read is missed."""
+    monkeypatch.setattr(shadowing, "LIMITS", replace(shadowing.LIMITS, start_s=0.0))
+    async with running(loaded(INSPECTED)) as made:
+        assert made.lane._matcher is None
+        made.put(VALUE + b". ")
+        await made.until(lambda: made.lane.missed[0])
+
+    assert ([], (1, len(VALUE) + 2)) == (made.told, made.lane.missed)
+
+
+def test_windows():
+    """Values count once, as long as they are in the window; at most as many as a row has."""
+    now = [0.0]
+    windows = ShadowWindows(lambda: now[0])
+    for at, digest, expected in (
+        (0, b"a", 1),
+        (5, b"b", 2),
+        (6, b"a", 2),
+        (11, b"c", 3),
+        (15.5, b"c", 2),
+    ):
+        now[0] = at
+        assert expected == windows.note(1, "p", 0, 10, digest)
+    assert 1 == windows.note(2, "p", 0, 10, b"a")
+    counts = [windows.note(3, "p", 0, 10, b"%d" % n) for n in range(100)]
+    assert 64 == max(counts)

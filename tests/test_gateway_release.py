@@ -221,6 +221,31 @@ def test_diff_of_the_inspector(releasing, web, release):
     assert "ZYXWVUTSRQ98" not in shown + said
 
 
+def test_diff_of_both_inspectors(releasing, web, release):
+    """What the live set's inspector decides is compared with what the candidate's would."""
+    word, other = b"FIRSTKEY-ZYXWVUTSRQ98", b"OTHERKEY-ZYXWVUTSRQ98"
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY", INSPECTED))
+        dlp(releasing, "activate", 1)
+        dlp(releasing, "upload", release(2, "OTHERKEY", INSPECTED))
+        dlp(releasing, "shadow", 2)
+
+        def found() -> tuple[int, ...]:
+            wanted = ("live", "candidate", "would_newly_drop", "would_no_longer_drop", "unchanged")
+            (one,) = gateway.api("/releases/2/diff")["entries"] or [dict.fromkeys(wanted, 0)]
+            return tuple(one[key] for key in wanted)
+
+        for _ in range(2):
+            web.leaks(word)
+        until(lambda: (2, 0, 0, 2, 0) == found())
+        for _ in range(3):
+            assert web.leaks(other)
+        until(lambda: (2, 3, 1, 0, 2) == found())
+        verdicts = gateway.verdicts()
+
+    assert {"FIRSTKEY*************"} == {one["masked"] for one in verdicts}
+
+
 def test_two_clients(releasing, web, release):
     """Of clients that activate at one time one acts; the others are told so, or that it is live."""
     word = planted("FIRSTKEY")

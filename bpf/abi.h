@@ -136,6 +136,8 @@ enum dlp_reason {
 	DLP_R_SHADOW_MATCH = 74, /* a match of a shadow rule: counted, nothing else */
 	DLP_R_SHADOW_LIMITED = 75, /* events of shadow rules past their share */
 	DLP_R_NO_KEYWORD = 76, /* shape fits, no keyword of the signature stands before it */
+	DLP_R_SHADOW_MIRRORED = 77, /* payload copied to the inspector of shadow rules */
+	DLP_R_SHADOW_UNREAD = 78, /* and not copied: past the workload's share, or ring full */
 	DLP_REASONS = 128, /* size of the counter rows */
 };
 
@@ -211,6 +213,7 @@ enum dlp_flow_flag {
 	DLP_F_OPENED = 2048, /* more than a SYN was sent: another SYN begins another connection */
 	DLP_F_SEAM = 1024, /* the byte behind the tail was known when the tail was judged */
 	DLP_F_HELD_BEFORE = 512, /* was held at least once */
+	DLP_F_SHADOW = 4096, /* the next segments are for the inspector of shadow rules */
 };
 
 enum dlp_event_flag {
@@ -516,7 +519,8 @@ struct dlp_flow {
 	__u8 kept; /* what follows the cleared bytes is held too: a match may be growing */
 	__u8 hops; /* the most that a segment of it had to go */
 	__u8 question; /* raised when held bytes come again changed: words about those before are void */
-	__u8 pad[5];
+	__u8 shadow_left; /* segments that may still complete what a shadow prefilter found */
+	__u8 pad[4];
 	__u32 release; /* that `policy` and the destination flags were read from */
 	struct dlp_counted counted[DLP_COUNTED];
 	__u8 tail[DLP_TAIL]; /* right-aligned, zero-filled */
@@ -565,6 +569,8 @@ struct dlp_bucket {
 	__u64 full_ns; /* until then whatever a block would have stopped counts as blocked */
 	__u64 shadow_filled_ns; /* the small share of shadow rules */
 	__u64 shadow_level;
+	__u64 shadow_payload_ns; /* the same for their payload */
+	__u64 shadow_payload_level;
 };
 
 struct dlp_seen_key {
@@ -609,19 +615,19 @@ struct dlp_event {
 	__u8 tail[8];
 };
 
-/* Header of a record in the payload ring; `length` bytes follow. */
+/* Header of a record in a ring of payload; `length` bytes follow. */
 struct dlp_payload {
 	__u64 time_ns;
 	__u64 flow;
 	struct dlp_flow_key key;
-	__u64 offset; /* stream offset of the first byte */
+	__u64 offset; /* stream offset of the first byte; shadow: below 0 for what is before a stream */
 	__u32 length;
 	__u32 release;
 	__u16 policy;
 	__u8 final; /* a datagram's end, or FIN */
 	__u8 held; /* the flow waits for the inspector's word */
 	__u8 again; /* sent again meanwhile: nothing follows until the word */
-	__u8 before; /* first bytes of a held record that are not held: the stream's tail, which has left */
+	__u8 before; /* first bytes of a held or shadow record that are the stream's tail, which has left */
 	__u8 question; /* number of what is asked about; the word names it */
 	__u8 pad[1];
 };

@@ -342,6 +342,8 @@ int check(struct __sk_buff *skb)
 			count_prefilter(s, number);
 			if (!shadow)
 				call_inspector(s, rule->action, number);
+			else if (rule->action != DLP_ALLOW)
+				show_inspector(skb, s, buf);
 			continue;
 		}
 		if (shadow) {

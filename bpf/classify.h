@@ -14,7 +14,7 @@ static __always_inline void clear_packet(struct scratch *s)
 	s->verdict = 0;
 	s->mirror = 0;
 	s->judged = 0;
-	s->shadow_judged = 0;
+	s->shadow = 0;
 	s->flow_opaque = 0;
 	s->skip = 2;
 	s->flow_id = 0;

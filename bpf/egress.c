@@ -20,6 +20,7 @@
 #include "owner.h"
 #include "token.h"
 #include "fragment.h"
+#include "shadow.h"
 #include "flow.h"
 #include "hold.h"
 #include "finish.h"

@@ -35,34 +35,37 @@ static __always_inline int may_tell(struct scratch *s)
 	return 1;
 }
 
-#define SHADOW_SHIFT 26 /* one event of shadow rules in 67 ms */
+#define SHADOW_SHIFT 26 /* one event of shadow rules in 67 ms, and one piece of payload */
 #define SHADOW_BURST 16
 
-/*
- * The same for a shadow rule: a bucket and a ring of its own, so that it never takes the place
- * of an event of a live rule.
- */
-static __always_inline int may_tell_shadow(struct scratch *s)
+/* One of the small share of shadow rules, if there is any left. */
+static __always_inline int take_shadow_share(u64 now, u64 *filled_ns, u64 *share)
 {
-	u32 slot = s->key.netns & (DLP_WORKLOADS - 1);
-	struct dlp_bucket *b = buckets.lookup(&slot);
-	u64 fresh, level;
+	u64 fresh = (now - *filled_ns) >> SHADOW_SHIFT, level;
 
-	if (!b)
-		return 0;
-	fresh = (s->now - b->shadow_filled_ns) >> SHADOW_SHIFT;
-	if ((s64)(s->now - b->shadow_filled_ns) < 0)
+	if ((s64)(now - *filled_ns) < 0)
 		fresh = 0;
-	level = b->shadow_level + fresh;
+	level = *share + fresh;
 	if (level > SHADOW_BURST)
 		level = SHADOW_BURST;
 	if (fresh)
-		b->shadow_filled_ns = s->now;
-	b->shadow_level = level;
+		*filled_ns = now;
+	*share = level;
 	if (!level)
 		return 0;
-	b->shadow_level = level - 1;
+	*share = level - 1;
 	return 1;
+}
+
+/*
+ * As may_tell for a shadow rule: a bucket and a ring of its own, so that it never takes the
+ * place of an event of a live rule.
+ */
+static __always_inline int may_tell_shadow(struct scratch *s)
+{
+	struct dlp_bucket *b = bucket_of(s);
+
+	return b && take_shadow_share(s->now, &b->shadow_filled_ns, &b->shadow_level);
 }
 
 static __always_inline void tell_shadow(struct scratch *s)

@@ -29,9 +29,14 @@ static __always_inline int finish(struct __sk_buff *skb, struct scratch *s, stru
 	if (flow->opaque)
 		flow->opaque_bytes += s->payload;
 	copy_tail(s, buf, s->kept_tail);
-	if ((s->mirror || flow->flags & DLP_F_MIRROR) && mirror_chunk(s, buf, flow) &&
-	    s->policy_flags & DLP_P_OVERLOAD_CLOSED && !is_monitor(s))
-		return drop_segment(skb, s, DLP_R_OVERLOAD);
+	/* One test for both: a packet of neither pays nothing for shadow rules. */
+	if (s->mirror || flow->flags & (DLP_F_MIRROR | DLP_F_SHADOW)) {
+		if (flow->flags & DLP_F_SHADOW)
+			show_next(s, buf, flow);
+		if ((s->mirror || flow->flags & DLP_F_MIRROR) && mirror_chunk(s, buf, flow) &&
+		    s->policy_flags & DLP_P_OVERLOAD_CLOSED && !is_monitor(s))
+			return drop_segment(skb, s, DLP_R_OVERLOAD);
+	}
 	if (s->fragment)
 		remember_fragment(s);
 	if (s->advance)

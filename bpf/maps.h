@@ -173,7 +173,13 @@ struct scratch {
 	u32 value_end;
 	u32 found;
 	u32 judge;
-	u32 shadow_judged;
+	union {
+		u32 shadow; /* both, to be cleared at once */
+		struct {
+			u16 shadow_judged;
+			u16 shadow_given; /* which chunk the inspector of shadow rules has, from 1 on */
+		};
+	};
 	u32 shadows; /* in the list of what was found */
 
 	/* keywords before hits */
@@ -298,5 +304,6 @@ BPF_F_TABLE("hash", u64, struct dlp_hits, hits, 16384, BPF_F_NO_PREALLOC);
 BPF_PROG_ARRAY(programs, 16);
 BPF_RINGBUF_OUTPUT(events, 256); /* pages */
 BPF_RINGBUF_OUTPUT(shadow_events, 16);
+BPF_RINGBUF_OUTPUT(shadow_payloads, 64);
 BPF_RINGBUF_OUTPUT(payloads, 2048);
 BPF_RINGBUF_OUTPUT(holds, 1024);

@@ -39,6 +39,12 @@ signatures:
     must_match: ["WORDKEY-ABCDEFGHIJ12", "x WORDKEY-ABCDEFGHIJ34", "WORDKEY-000000000000"]
     must_not_match: ["WORDKEY-ABC", "WORDKEY-ABCDEFGHIJ123", "wordkey-ABCDEFGHIJ12"]
 """
+# Too long for the kernel: the inspector decides.
+INSPECTED = (
+    PACK.replace("{12}", "{12,300}")
+    .replace("key.long", "key.endless")
+    .replace("WORDKEY-ABCDEFGHIJ123", "WORDKEY-ABCDEFGH123")
+)
 
 
 def planted(word: str) -> bytes:
@@ -68,8 +74,8 @@ def releasing(host, web, signer):
 def release(releasing, signer):
     """Make and sign a release whose signature looks for a word."""
 
-    def make(version: int, word: str):
-        packs = {"own": PACK.replace("WORDKEY", word).encode()}
+    def make(version: int, word: str, pack: str = PACK):
+        packs = {"own": pack.replace("WORDKEY", word).encode()}
         made = metadata.create(packs, version=version, expires=THEN)
         trust.sign(made, signer)
         path = releasing.directory / f"{version}.dlp"
@@ -163,6 +169,86 @@ def test_diff(releasing, web, release):
     for place in (shown.encode(), said.encode(), *(path.read_bytes() for path in kept)):
         assert b"ZYXWVUTSRQ98" not in place
     assert "own.key.long" not in stored
+
+
+def test_diff_of_the_inspector(releasing, web, release):
+    """What the inspector would decide is in the diff too: counted, masked, and acted on nowhere."""
+    word = b"FIRSTKEY-ZYXWVUTSRQ98"
+    rest = b"A" * 140 + b"."
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY", INSPECTED))
+        dlp(releasing, "shadow", 1)
+        before = gateway.api("/stats")
+        leaks = [web.leaks(word) for _ in range(3)] + [web.leaks(CARD)]
+        with web.connect() as connection:  # a value over two segments, longer than the tail
+            connection.sendall(word + b"A" * 140)
+            until(lambda: web.tcp.data == word + b"A" * 140)
+            connection.sendall(rest)
+            until(lambda: web.tcp.data.endswith(rest))
+
+        def new() -> dict:
+            entries = gateway.api("/releases/1/diff")["entries"]
+            found = [one for one in entries if one["signature"] == "own.key.endless"]
+            return found[0] if found else {"candidate": 0}
+
+        until(lambda: new()["candidate"] == 4)
+        gateway.api("/reload", "POST")  # counts go on
+        assert web.leaks(word)
+        until(lambda: new()["candidate"] == 5)
+        found = new()
+        shown = dlp(releasing, "diff", 1).stdout
+        stored = {one["signature"] for one in gateway.verdicts()}
+        said = gateway.errors() + json.dumps(found) + json.dumps(gateway.verdicts())
+        after = gateway.api("/stats")
+
+    assert [True, True, True, False] == leaks
+    assert (web.inner, 0, 5, 0, 0) == (
+        found["workload"],
+        found["live"],
+        found["would_newly_drop"],
+        found["would_no_longer_drop"],
+        found["unchanged"],
+    )
+    assert found["would_ask"] >= 5
+    masked = {one["masked"] for one in found["examples"]}
+    assert {"FIRSTKEY*************", "FIRSTKEY*******…********"} == masked
+    assert "FIRSTKEY*****" in shown
+    assert {"pci.card.visa"} == stored
+    rose = {
+        one["reason"]: one["packets"] - other["packets"]
+        for one, other in zip(after["total"], before["total"], strict=True)
+    }
+    assert rose["shadow_mirrored"] >= 5
+    nothing = ("mirrored", "mirror_lost", "held", "shadow_unread", "shadow_missed")
+    assert [0] * len(nothing) == [rose[reason] for reason in nothing]
+    for path in (releasing.directory / "state").rglob("*"):
+        assert path.is_dir() or b"ZYXWVUTSRQ98" not in path.read_bytes()
+    assert "ZYXWVUTSRQ98" not in shown + said
+
+
+def test_diff_of_both_inspectors(releasing, web, release):
+    """What the live set's inspector decides is compared with what the candidate's would."""
+    word, other = b"FIRSTKEY-ZYXWVUTSRQ98", b"OTHERKEY-ZYXWVUTSRQ98"
+    with releasing.ready() as gateway:
+        dlp(releasing, "upload", release(1, "FIRSTKEY", INSPECTED))
+        dlp(releasing, "activate", 1)
+        dlp(releasing, "upload", release(2, "OTHERKEY", INSPECTED))
+        dlp(releasing, "shadow", 2)
+
+        def found() -> tuple[int, ...]:
+            wanted = ("live", "candidate", "would_newly_drop", "would_no_longer_drop", "unchanged")
+            (one,) = gateway.api("/releases/2/diff")["entries"] or [dict.fromkeys(wanted, 0)]
+            return tuple(one[key] for key in wanted)
+
+        for _ in range(2):
+            web.leaks(word)
+        until(lambda: (2, 0, 0, 2, 0) == found())
+        for _ in range(3):
+            assert web.leaks(other)
+        until(lambda: (2, 3, 1, 0, 2) == found())
+        verdicts = gateway.verdicts()
+
+    assert {"FIRSTKEY*************"} == {one["masked"] for one in verdicts}
 
 
 def test_two_clients(releasing, web, release):

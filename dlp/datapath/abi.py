@@ -130,6 +130,8 @@ class Reason(enum.IntEnum):
     SHADOW_MATCH = 74
     SHADOW_LIMITED = 75
     NO_KEYWORD = 76
+    SHADOW_MIRRORED = 77
+    SHADOW_UNREAD = 78
 
     @property
     def label(self) -> str:
@@ -181,6 +183,7 @@ class FlowFlag(enum.IntFlag):
     HELD_BEFORE = 512
     SEAM = 1024
     OPENED = 2048
+    SHADOW = 4096
 
 
 class EventFlag(enum.IntFlag):
@@ -468,7 +471,8 @@ class FlowStruct(Structure):
         ("kept", c_uint8),
         ("hops", c_uint8),
         ("question", c_uint8),
-        ("pad", c_uint8 * 5),
+        ("shadow_left", c_uint8),
+        ("pad", c_uint8 * 4),
         ("release", c_uint32),
         ("counted", CountedStruct * COUNTED),
         ("tail", c_uint8 * TAIL),
@@ -514,6 +518,8 @@ class BucketStruct(Structure):
         ("full_ns", c_uint64),
         ("shadow_filled_ns", c_uint64),
         ("shadow_level", c_uint64),
+        ("shadow_payload_ns", c_uint64),
+        ("shadow_payload_level", c_uint64),
     ]
 
 

@@ -324,6 +324,16 @@ class Datapath:
         self._rings.append(ring)
         return ring
 
+    def on_shadow_payload(self, take: Callable[[events.Payload], None]) -> RingBuffer:
+        """As `on_payload`, for what shadow rules want inspected; the buffer wakes nobody.
+
+        `before` bytes of it stand before the chunk; the stream's first of all are left out.
+        """
+        fd = self.tables["shadow_payloads"].fd
+        ring = RingBuffer(fd, lambda raw: take(events.decode_payload(raw)))
+        self._rings.append(ring)
+        return ring
+
     def counters(self, slot: int) -> dict[abi.Reason, tuple[int, int]]:
         """Packets and bytes by reason of the workload whose key ends in `slot`."""
         rows = self.tables["counters"].lookup_cpus(c_uint32(slot))
@@ -375,13 +385,16 @@ class Datapath:
         rule_index: int,
         digests: Iterable[bytes] = (),
         alone: str = "",
+        *,
+        shadow: bool = False,
     ) -> int:
         """How many distinct values a rule has met in a flow: the kernel's, and `digests`.
 
-        `alone`: of one signature by itself, as RuleRow says.
+        `alone`: of one signature by itself, as RuleRow says. `shadow`: of a shadow rule.
         Digests are HMAC-SHA-256 as in events; the kernel tells values apart by the first 8 bytes.
         """
-        seen, rule = self.tables["seen"], rule_id(policy, rule_index, alone)
+        seen = self.tables["shadow_seen" if shadow else "seen"]
+        rule = rule_id(policy, rule_index, alone, shadow=shadow)
         known = seen.lookup(abi.SeenKeyStruct(flow, 0, rule))
         values = {int.from_bytes(digest[:8], sys.byteorder) | 1 for digest in digests}
         others = (seen.lookup(abi.SeenKeyStruct(flow, value, rule)) for value in values)

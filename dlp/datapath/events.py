@@ -7,6 +7,7 @@ may show; payload goes to the inspector and nowhere else.
 from __future__ import annotations
 
 import ipaddress
+from ctypes import c_int64
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +63,8 @@ class Payload:
     Attributes:
         held: the flow waits for a word; `again`: it was sent again meanwhile, so that
             nothing follows before the word.
-        before: first bytes of `data` that are not held: the stream's tail, which has left.
+        before: first bytes of `data` that are not held, or for shadow rules not of the packet:
+            the stream's tail, which has left.
         question: number that the word about it must name.
         key: of the flow, a struct dlp_flow_key as it is.
     """
@@ -143,18 +145,20 @@ def decode_payload(record: bytes) -> Payload:
     start = abi.PAYLOAD_HEADER
     if len(record) < start + raw.length:
         raise ValueError(f"a payload record with {len(record) - start} bytes of {raw.length}")
+    # Of shadow payload all of the tail is there, also where the stream has only begun.
+    none = -min(0, c_int64(raw.offset).value)
     return Payload(
         time_ns=raw.time_ns,
         flow=raw.flow,
         packet=packet_of(raw.key),
-        offset=raw.offset,
+        offset=raw.offset if not none else 0,
         release=raw.release,
         policy=raw.policy,
         final=bool(raw.final),
         held=bool(raw.held),
         again=bool(raw.again),
-        before=raw.before,
+        before=raw.before - none,
         question=raw.question,
         key=bytes(raw.key),
-        data=record[start : start + raw.length],
+        data=record[start + none : start + raw.length],
     )

@@ -96,6 +96,7 @@ MAPS = (
     "programs",
     "events",
     "shadow_events",
+    "shadow_payloads",
     "payloads",
     "holds",
 )

@@ -81,6 +81,7 @@ SIGNATURE_TABLES = (
     "hits",
     "shadow_seen",
     "shadow_events",
+    "shadow_payloads",
 )
 
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"

@@ -141,13 +141,28 @@ def make(config: Config, sets: Sets, *, cache: Path | None = None) -> Loaded:
     return planned.loaded(Cache(cache).image(parts.packs, held=planned.held))
 
 
-def matcher_rules(image: KernelImage) -> list[Rule]:
-    """What the matcher process looks for: the signatures that the kernel cannot decide."""
-    return [
+def matcher_rules(loaded: Loaded) -> list[Rule]:
+    """What the matcher process looks for: the signatures that the kernel cannot decide.
+
+    Without those of a candidate that acts nowhere: they cost the live set no time.
+    """
+    beside = loaded.sets.beside
+    idle = loaded.union.own if loaded.union and beside and beside.canary is None else frozenset()
+    return [rule for rule in _inspected(loaded.image) if rule.index not in idle]
+
+
+def shadow_rules(loaded: Loaded) -> list[Rule]:
+    """The same of the candidate's own: what its inspector looks for where they only count."""
+    own = loaded.union.own if loaded.union else frozenset()
+    return [rule for rule in _inspected(loaded.image) if rule.index in own]
+
+
+def _inspected(image: KernelImage) -> Iterable[Rule]:
+    return (
         Rule.of(index, one)
         for index, one in enumerate(image.signatures)
         if one.decided is DecidedBy.INSPECTOR
-    ]
+    )
 
 
 def warn_of_late_keys(old: Config, new: Config) -> None:

@@ -4,6 +4,7 @@
                     │             └► responses: sockets killed, workloads cut
                     └► matcher process ─► translator
     held payload ─► hold lane ─► words to the kernel, findings ─► translator
+    shadow payload ─► shadow lane ─► account of live set and candidate
 
 Enforcement does not depend on it: it may end, be killed and be started anew.
 """
@@ -44,6 +45,7 @@ from dlp.enforcement.responses import Responses
 from dlp.enforcement.restored import Restored
 from dlp.enforcement.rules import Rules
 from dlp.enforcement.shadow import ShadowAccount
+from dlp.enforcement.shadowing import FLOWS, ShadowLane, ShadowWindows
 from dlp.enforcement.stats import stats_of
 from dlp.enforcement.vault import Vault
 from dlp.enforcement.verdicts import Release, Translator
@@ -152,7 +154,7 @@ class GatewayService:
         self._next_expiry: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._matcher = MatcherProcess(
-            matcher_rules(self._loaded.image),
+            matcher_rules(self._loaded),
             key=key,
             on_finding=self._on_finding,
             on_missed=self._on_missed,
@@ -166,6 +168,17 @@ class GatewayService:
             release=self._release + 1,
             on_finding=self._on_held_finding,
             log=self._log,
+        )
+        # With flows and values of its own: nothing that is acted on is forgotten for it.
+        self._shadow_translator = Translator(
+            self._controller.name_of,
+            distinct=partial(datapath.distinct, shadow=True),
+            in_window=ShadowWindows().note,
+            shadow=True,
+            flows=FLOWS,
+        )
+        self._shadow = ShadowLane(
+            self._shadow_translator, key=key, tell=self._on_shadow_finding, log=self._log
         )
 
     # -- life --------------------------------------------------------------------
@@ -182,6 +195,7 @@ class GatewayService:
         self._loop.add_reader(payload.fileno(), payload.consume)
         shadow = self._datapath.on_shadow_events(self._on_shadow_event)
         self._loop.add_reader(shadow.fileno(), shadow.consume)
+        beside = self._datapath.on_shadow_payload(self._shadow.take)
         held = self._datapath.on_held(self._on_held)
         self._loop.add_reader(held.fileno(), held.consume)
         work = (
@@ -194,10 +208,13 @@ class GatewayService:
             self._controller.mend,
             self._keep_gates,
             self._watch_releases,
+            self._shadow.run,
         )
         self._tasks = [group.create_task(each()) for each in work]
         await self._matcher.start(group)
         await self._holds.start(group)
+        await self._shadow.replace(self._loaded, self._release)
+        await self._shadow.start(group, beside.consume)
         self._datapath.beat()
         self._tasks.append(group.create_task(self._beat()))
         settle()
@@ -214,6 +231,7 @@ class GatewayService:
         # What came in is told to its end; then the work stops, then what it works on goes.
         await self._matcher.stop()
         await self._holds.stop()
+        await self._shadow.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await self._recorder.flush()
@@ -257,6 +275,7 @@ class GatewayService:
             self._datapath,
             self._controller.keys(),
             inspector_missed=(self._inspector_missed, self._matcher.counts.missed),
+            shadow_missed=self._shadow.missed,
             incidents=self._incidents.counts,
             holds=self._holds.counts,
         )
@@ -300,15 +319,18 @@ class GatewayService:
 
     async def _switch(self, loaded: Loaded) -> None:
         """Make another configuration or set run. Raises DlpError: what ran runs on."""
-        before, self._loaded = self._loaded, loaded
+        before, self._loaded, number = self._loaded, loaded, self._release
         # Findings of these rules can come before the kernel has them.
-        self._translator.add(Release(self._release + 1, loaded.image, loaded.policies))
+        self._know(Release(self._release + 1, loaded.image, loaded.policies))
         try:
-            await self._matcher.replace(matcher_rules(loaded.image), self._release + 1)
+            await self._matcher.replace(matcher_rules(loaded), self._release + 1)
             await self._holds.replace(loaded, self._release + 1)
+            await self._shadow.replace(loaded, self._release + 1)
             self._make_live()
         except DlpError:
             self._loaded = before
+            with contextlib.suppress(DlpError):
+                await self._shadow.replace(before, number)
             raise
         await self._controller.apply(Rules.of(loaded.config, loaded.policies))
         settle()
@@ -325,13 +347,18 @@ class GatewayService:
 
     # -- inside ------------------------------------------------------------------
 
+    def _know(self, release: Release) -> None:
+        """What names this release will come."""
+        self._translator.add(release)
+        self._shadow_translator.add(release)
+
     def _make_live(self) -> None:
         """Load the configuration at hand into the kernel as the next release."""
         loaded = self._loaded
         policies = loaded.policies.kernel_policies(time.time())
         self._next_expiry = policies.next_expiry
         self._release += 1
-        self._translator.add(Release(self._release, loaded.image, loaded.policies))
+        self._know(Release(self._release, loaded.image, loaded.policies))
         self._responses.use(loaded.policies)
         release_names.add(
             release_names.ReleaseNames.of(self._release, loaded.image, loaded.policies)
@@ -346,7 +373,7 @@ class GatewayService:
             event_burst=_EVENT_BURST,
         )
         self._account.count(self._hits(before=True))  # to the last packet; they begin at 0 now
-        self._account.loaded(loaded)
+        self._account.loaded(loaded, self._release)
         self._holds.live(self._release)
         self._log.info(
             "loaded",
@@ -443,6 +470,7 @@ class GatewayService:
         verdict = self._translator.from_finding(finding, left)
         if verdict is None:
             return
+        self._account.decided(finding.release, finding.signature, verdict)
         mirrored = self._translator.mirrored(verdict.flow)
         if verdict.action is Action.DROP and verdict.enforced:
             self._words.block(verdict.flow, finding.signature, mirrored.key if mirrored else None)
@@ -453,6 +481,10 @@ class GatewayService:
         self._recorder.add(verdict)
         if mirrored is not None:
             self._responses.to_finding(mirrored.packet, verdict)
+
+    def _on_shadow_finding(self, finding: Finding, verdict: Verdict) -> None:
+        """Counted and nothing else."""
+        self._account.decided(finding.release, finding.signature, verdict)
 
     def _on_missed(self, _missed: object) -> None:
         self._inspector_missed += 1

@@ -19,6 +19,7 @@ def stats_of(
     keys: Mapping[str, int],
     *,
     inspector_missed: tuple[int, int],
+    shadow_missed: tuple[int, int] = (0, 0),
     incidents: Mapping[IncidentKind, int],
     holds: HoldCounts | None = None,
 ) -> Stats:
@@ -27,6 +28,7 @@ def stats_of(
     Args:
         keys: of the workloads, by name.
         inspector_missed: records and bytes that the inspector did not search.
+        shadow_missed: the same of the inspector of a set that runs beside the live one.
         incidents: occurrences by kind; one without an entry has had none.
     """
     rows = {name: tuple(datapath.counters(slot_of(key)).values()) for name, key in keys.items()}
@@ -37,8 +39,9 @@ def stats_of(
         )
         for label, column in zip(_NOTHING, zip(*every, strict=True), strict=True)
     ]
-    packets, size = inspector_missed
-    total.append(Counter(reason="inspector_missed", packets=packets, bytes=size))
+    missed = {"inspector_missed": inspector_missed, "shadow_missed": shadow_missed}
+    for reason, (packets, size) in missed.items():
+        total.append(Counter(reason=reason, packets=packets, bytes=size))
     return Stats(
         total=tuple(total),
         workloads={name: tuple(_counters(row)) for name, row in rows.items()},

@@ -84,6 +84,8 @@ class Translator:
             kernel's count and these digests; by default the digests alone count.
         in_window: notes a value of a rule (namespace key, policy, index, seconds, digest) and
             tells how many distinct ones the window has; by default those of the flow count.
+        shadow: findings are judged by shadow rules, as if they acted, and by no others.
+        flows: remembered at most; the ones unused for longest are forgotten.
     """
 
     def __init__(
@@ -93,8 +95,13 @@ class Translator:
         past: Iterable[ReleaseNames] = (),
         distinct: Callable[[int, str, int, Iterable[bytes], str], int] | None = None,
         in_window: Callable[[int, str, int, int, bytes], int] | None = None,
+        *,
+        shadow: bool = False,
+        flows: int | None = None,
     ) -> None:
         self._name_of = name_of
+        self._shadow = shadow
+        self._most = flows
         self._in_window = in_window
         self._distinct = distinct or (
             lambda _flow, _policy, _rule, digests, _alone: len(set(digests))
@@ -196,7 +203,7 @@ class Translator:
         if flow is None:
             flow = MirroredFlow(payload.packet, payload.key, payload.policy, payload.release)
             self._flows[payload.flow] = flow
-            if len(self._flows) > _FLOWS:
+            if len(self._flows) > (_FLOWS if self._most is None else self._most):
                 self._flows.popitem(last=False)
         self._flows.move_to_end(payload.flow)
         flow.policy, flow.release = payload.policy, payload.release
@@ -232,7 +239,7 @@ class Translator:
         action = row.action if row is not None and not judged else Action.ALLOW
         if (
             row is None
-            or row.shadow
+            or row.shadow is not self._shadow
             or action is Action.ALLOW
             or (by_kernel and action is not Action.HOLD)
         ):

@@ -166,10 +166,12 @@ class MatcherProcess:
             self._supervisor.cancel()  # between two processes
         self._outbox.put(Stop())
         done, _ = await asyncio.wait({self._supervisor}, timeout=self._limits.stop_s)
+        unanswered: list[Record] = []
         if not done:
+            unanswered = self._session.records() if self._session is not None else []
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
-        for record in self._outbox.clear():
+        for record in (*unanswered, *self._outbox.clear()):
             self._miss(record, MissReason.DOWN)
 
     # ------------------------------------------------------------------------------ supervision

@@ -75,10 +75,10 @@ class Matcher:
     def feed(self, record: Record) -> list[Finding]:
         """Findings that a record completes, and those of flows it pushed out."""
         flow, findings = record.flow, list[Finding]()
-        window = self._windows.use(flow, record.offset)
+        window = self._windows.use(flow, record.offset, cut=record.cut)
         if self._windows.is_gap(window, record.offset):
             findings += self._search(flow, window, ends=True)
-        target = self._windows.place(window, record.offset, record.data)
+        target = self._windows.place(window, record.offset, record.data, cut=record.cut)
         detached = target is not window
         findings += self._search(flow, target, ends=record.final or detached)
         if record.final and not detached:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
 import re
 import signal
 import socket
@@ -62,6 +63,7 @@ class Limits:
         backoff_s, backoff_max_s: pause before a restart, doubled each time up to the second.
         steady_s: after so long a life the pause begins anew.
         in_flight: records sent and not answered: few, so that a death has few suspects.
+        nice: added to the process's niceness, for what nobody waits for.
     """
 
     cpu_s: float = 1.0
@@ -74,6 +76,7 @@ class Limits:
     backoff_max_s: float = 5.0
     steady_s: float = 30.0
     in_flight: int = 16
+    nice: int = 0
 
 
 class Ending(enum.StrEnum):
@@ -195,6 +198,10 @@ class Session:
             )
             theirs.close()
             self.pid = process.pid
+            if self._limits.nice:
+                niceness = os.getpriority(os.PRIO_PROCESS, 0) + self._limits.nice
+                with contextlib.suppress(OSError):  # it has ended, or the host does not allow it
+                    os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
             try:
                 yield process, link
             finally:

@@ -1,6 +1,7 @@
 """Shadow rows count and tell of what they would do, and do nothing; what hits count."""
 
 import dataclasses
+import time
 from ctypes import c_uint32
 
 import pytest
@@ -11,13 +12,15 @@ from dlp.datapath.hits import Hits
 from dlp.model import Action
 from dlp.policy import PolicyFlag, RuleRow
 from tests import packets as pk
-from tests.kernelpath import ALPHA, BRAVO, LONG, SLOT, compiled, policy, value
+from tests.kernelpath import ALPHA, BRAVO, LONG, NETNS, SLOT, compiled, policy, rises, value
 
 pytest_plugins = ["tests.kernelpath_fixture"]
 pytestmark = pytest.mark.kernel
 
 A, B, L = range(3)
 SHADOW_BURST = 16
+SHADOW_FOLLOWS = 4
+SHADOW_EACH_S = 2**26 / 1e9
 WAITS = PolicyFlag.OVER_BUDGET_DROP | PolicyFlag.OPEN_END_WAIT
 
 
@@ -213,3 +216,157 @@ def test_many_matches_stay_within_the_budget(bench, both):
     assert fate.passed
     assert not fate.rises[Reason.OVER_BUDGET]
     assert bench.datapath.hits()[SLOT, A].matches == fate.rises[Reason.SHADOW_MATCH] > 150
+
+
+@pytest.fixture
+def shown(bench):
+    """Payload for the inspector of shadow rules, with the workload's share full."""
+    pieces = []
+    ring = bench.datapath.on_shadow_payload(pieces.append)
+    while ring.consume():
+        pass
+    pieces.clear()
+
+    def read():
+        while ring.consume():
+            pass
+        return pieces
+
+    bench.datapath.tables["buckets"].update(c_uint32(SLOT), abi.BucketStruct())
+    return read
+
+
+def flow_in(bench, packet) -> abi.FlowStruct:
+    """The kernel's row of a flow whose source port no other of its protocol has."""
+    wanted = NETNS, packet.proto, packet.sport
+    rows = bench.datapath.flows(65536)
+    (found,) = [flow for key, flow in rows if wanted == (key.netns, key.protocol, key.source_port)]
+    return found
+
+
+@pytest.mark.parametrize("action", [Action.ALERT, Action.MIRROR, Action.HOLD, Action.DROP])
+def test_inspector_is_shown(bench, both, shown, action):
+    """The chunk goes to the ring of shadow payload; nobody else is told of it."""
+    release = bench.load(both, policy(both, rules={L: shadow(action)}, flags=WAITS))
+    payload = b"- " + value(LONG, 1) + b" "
+    for build in (pk.udp, pk.tcp):
+        packet = build(payload, port=bench.port())
+        fate = bench.send(packet)
+
+        assert fate.passed
+        assert () == fate.payloads
+        assert (0, 0) == (fate.rises[Reason.MIRRORED], fate.rises[Reason.SHADOW_UNREAD])
+        assert 1 == fate.rises[Reason.SHADOW_MIRRORED]
+        assert not flow_in(bench, packet).flags & abi.FlowFlag.MIRROR
+        (piece,) = shown()
+        assert (payload, 0, 0) == (piece.data, piece.offset, piece.before)
+        assert (NETNS, release, 1) == (piece.packet.netns, piece.release, piece.policy)
+        assert (build is pk.udp, False) == (piece.final, piece.held)
+        shown().clear()
+
+
+def test_inspector_is_shown_nothing_else(bench, both, shown):
+    """What the kernel decides, live prefilters and plain text stay out of the ring."""
+    live = RuleRow(Action.ALERT, 0, 1)
+    bench.load(both, policy(both, rules=rows(alpha=shadow(Action.DROP), long=live)))
+    for payload in (value(ALPHA, 1), value(LONG, 1), b"LONGKEX-abcd1234", b"x" * 3000):
+        fate = bench.send(pk.tcp(payload + b" ", port=bench.port()))
+        assert not fate.rises[Reason.SHADOW_MIRRORED]
+    bench.load(both, policy(both, rules=rows(long=shadow(Action.ALLOW))))
+    bench.send(pk.tcp(value(LONG, 1) + b" ", port=bench.port()))
+
+    assert [] == shown()
+
+
+def test_inspector_is_shown_a_stream(bench, both, shown):
+    """The tail comes along, and the next segments, without a gap; then no more do."""
+    bench.load(both, policy(both, rules=rows(long=shadow(Action.DROP))))
+    port, seq, sent = bench.port(), 1, b""
+    for part in (b"a" * 200, value(LONG, 1)[:14], *[b"%04d" % n * 30 for n in range(9)]):
+        assert bench.send(pk.tcp(part, port=port, seq=seq)).passed
+        seq += len(part)
+        sent += part
+
+    first, *others = shown()
+    assert (200 - 128, 128) == (first.offset, first.before)
+    assert SHADOW_FOLLOWS == len(others)
+    for one, piece in enumerate(shown()):
+        end = 200 + 14 + one * 120
+        assert piece.offset + len(piece.data) == end
+        assert sent[piece.offset : end] == piece.data
+    assert not bench.send(pk.tcp(b"more", port=port, seq=seq)).rises[Reason.SHADOW_MIRRORED]
+
+
+def test_inspector_is_shown_once_a_chunk(bench, both, shown):
+    """Many hits of a packet are one piece; a mirrored flow goes to its own ring besides."""
+    live, beside = RuleRow(Action.MIRROR, 0, 1), shadow(Action.DROP)
+    bench.load(both, policy(both, rules=rows(alpha=live, long=beside)))
+    payload = b" ".join([value(ALPHA, 1), *(value(LONG, n) for n in range(30)), b""])
+    fate = bench.send(pk.tcp(payload, port=bench.port()))
+
+    assert [payload] == [piece.data for piece in shown()]
+    assert [payload] == [piece.data for piece in fate.payloads]
+    assert (1, 1) == (fate.rises[Reason.MIRRORED], fate.rises[Reason.SHADOW_MIRRORED])
+
+
+def test_inspector_is_shown_what_is_dropped(bench, both, shown):
+    """A live drop does not hide what the shadow rule wants inspected."""
+    bench.load(
+        both, policy(both, rules=rows(alpha=RuleRow(Action.DROP, 0, 1), long=shadow(Action.DROP)))
+    )
+    payload = value(LONG, 1) + b" " + value(ALPHA, 1) + b" "
+
+    assert not bench.send(pk.tcp(payload, port=bench.port())).passed
+    assert [payload] == [piece.data for piece in shown()]
+
+
+def test_share_of_payload(bench, both, shown):
+    """Past its share a workload's shadow payload is counted and left out; packets pass."""
+    flags = WAITS | PolicyFlag.OVERLOAD_CLOSED | PolicyFlag.INSPECTOR_DOWN_CLOSED
+    live = RuleRow(Action.MIRROR, 0, 1)
+    bench.load(both, policy(both, rules=rows(alpha=live, long=shadow(Action.DROP)), flags=flags))
+    before, port, began = bench.packets(), bench.port(), time.monotonic()
+    for number in range(200):
+        payload = value(LONG, number) + b" " + value(ALPHA, number) + b" "
+        assert bench.post(pk.udp(payload, port=port))
+    rose = rises(before, bench.packets())
+    share = SHADOW_BURST + (time.monotonic() - began) / SHADOW_EACH_S
+    bench.read()
+
+    assert SHADOW_BURST <= len(shown()) <= share + 1
+    assert rose[Reason.SHADOW_UNREAD]
+    assert (len(shown()), 200) == (rose[Reason.SHADOW_MIRRORED], rose[Reason.MIRRORED])
+    assert 200 == len(bench.payloads) == len(shown()) + rose[Reason.SHADOW_UNREAD]
+    assert not rose.keys() & {Reason.MIRROR_LOST, Reason.OVERLOAD, Reason.DROPPED}
+    assert 200 == bench.datapath.hits()[SLOT, L].prefilters
+    bench.drain()
+
+
+def test_full_ring_of_shadow_payload(bench, both, shown):
+    """Where nobody reads the ring it fills; what is lost is counted and concerns nobody else."""
+    flags = WAITS | PolicyFlag.OVERLOAD_CLOSED
+    bench.load(both, policy(both, rules=rows(long=shadow(Action.DROP)), flags=flags))
+    before, count, port = bench.packets(), 120, bench.port()
+    for number in range(count):
+        bench.datapath.tables["buckets"].update(c_uint32(SLOT), abi.BucketStruct())
+        payload = value(LONG, number) + b" " + b"x" * 3300
+        assert bench.post(pk.udp(payload, port=port))
+    rose = rises(before, bench.packets())
+
+    assert count == rose[Reason.SHADOW_MIRRORED] + rose[Reason.SHADOW_UNREAD]
+    assert rose[Reason.SHADOW_MIRRORED] == len(shown())
+    assert rose[Reason.SHADOW_UNREAD] > 10
+    assert not rose.keys() & {Reason.MIRROR_LOST, Reason.OVERLOAD, Reason.DROPPED}
+
+
+def test_values_of_the_inspector_beside(bench, both):
+    """What the inspector finds for a shadow row counts with the kernel's values of that row."""
+    row, digest = shadow(Action.DROP, 3), b"digest.." * 4
+    bench.load(both, policy(both, rules=rows(alpha=row)))
+    port = bench.port()
+    bench.send(pk.tcp(b" ".join([value(ALPHA, 1), value(ALPHA, 2), b""]), port=port))
+    flow = next(flow for key, flow in bench.datapath.flows(65536) if key.source_port == port).id
+    count = bench.datapath.distinct
+
+    assert 3 == count(flow, "bench", row.rule_index, [digest], shadow=True)
+    assert 1 == count(flow, "bench", row.rule_index, [digest])

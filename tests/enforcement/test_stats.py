@@ -22,11 +22,18 @@ class Kernel:
 def test_stats():
     """Workloads by name; the total holds what gates dropped too, which is no workload's."""
     keys = {"web": 7 << 16 | 1, "db": 8 << 16 | 2}
-    found = stats_of(Kernel(), keys, inspector_missed=(3, 400), incidents={IncidentKind.BYPASS: 9})
+    found = stats_of(
+        Kernel(),
+        keys,
+        inspector_missed=(3, 400),
+        shadow_missed=(2, 90),
+        incidents={IncidentKind.BYPASS: 9},
+    )
 
     total = {one.reason: one for one in found.total}
     assert Counter(reason="dropped", packets=35, bytes=300) == total["dropped"]
     assert Counter(reason="inspector_missed", packets=3, bytes=400) == total["inspector_missed"]
+    assert Counter(reason="shadow_missed", packets=2, bytes=90) == total["shadow_missed"]
     assert [10, 20] == [
         one.packets
         for name in ("web", "db")

@@ -101,6 +101,17 @@ def test_nothing_is_joined_across_a_gap_or_an_end():
         assert [] == first + second
 
 
+def test_context_before_a_piece():
+    """The first byte of a piece that is cut off is context: no match begins there."""
+    for cut, expected in ((False, [(8, 900, 6)]), (True, [])):
+        record = Record(flow=1, offset=900, data=b"tok_ab .", cut=cut)
+        assert expected == places(matcher(TOKEN).feed(record))
+    one = matcher(TOKEN)
+    feed(one, b"tok_cd .")
+    record = Record(flow=1, offset=900, data=b"tok_ab . tok_ef .", cut=True)
+    assert [(8, 909, 6)] == places(one.feed(record))
+
+
 def test_retransmission_is_told_once():
     """The same bytes again, in whatever cut, tell nothing new."""
     one = matcher(CARD, TOKEN)

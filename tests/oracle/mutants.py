@@ -400,6 +400,20 @@ MUTANTS = (
         tests=("test_shadow.py::test_nothing_is_done",),
     ),
     Mutant(
+        "shadow: its payload has no bound",
+        "event.h",
+        "if (!level) return 0; *share = level - 1;",
+        "*share = level - 1;",
+        tests=("test_shadow.py::test_share_of_payload",),
+    ),
+    Mutant(
+        "shadow: what follows a prefilter is not shown",
+        "finish.h",
+        "if (flow->flags & DLP_F_SHADOW) show_next(s, buf, flow);",
+        "",
+        tests=("test_shadow.py::test_inspector_is_shown_a_stream",),
+    ),
+    Mutant(
         "shadow: its values are looked for among those of live rules",
         "judge.h",
         "return shadow ? shadow_seen.lookup(&s->seen_key) : seen.lookup(&s->seen_key);",

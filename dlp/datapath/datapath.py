@@ -48,6 +48,7 @@ _DEVICE_PLACEHOLDER = 0x5566778811223344
 _LDDW = 0x18
 _WIDTH = 8
 _BUILD_TIMEOUT_S = 120
+_UNCOUNTED = 0xFFFF_FFFF  # distinct values, as the kernel has it where it cannot count
 HEARTBEAT_MAX_NS = 5_000_000_000
 
 ROOT = BPFFS / "dlp"
@@ -405,7 +406,8 @@ class Datapath:
     ) -> int:
         """Count a value that the inspector found among those of the rule in a workload's window.
 
-        Returns how many distinct ones there are now, this one included. A value that the kernel
+        Returns how many distinct ones there are now, this one included; where the table has no
+        room, as the kernel does, a number that reaches every threshold. A value that the kernel
         writes in the same instant can be overwritten.
         """
         table, now = self.tables["windows"], time.monotonic_ns()
@@ -415,7 +417,10 @@ class Datapath:
         known = [place for place in range(abi.WINDOW) if row.value[place] == value]
         place = known[0] if known else min(range(abi.WINDOW), key=lambda at: row.seen_ns[at])
         row.value[place], row.seen_ns[place] = value, now
-        table.update(key, row)
+        try:
+            table.update(key, row)
+        except KernelError:
+            return _UNCOUNTED
         return sum(seen and now - seen < window_s * 1_000_000_000 for seen in row.seen_ns)
 
     def on_held(self, take: Callable[[events.Payload], None]) -> RingBuffer:

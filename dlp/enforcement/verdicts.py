@@ -112,13 +112,19 @@ class Translator:
         self._flows: OrderedDict[int, MirroredFlow] = OrderedDict()
 
     def add(self, release: Release) -> None:
-        """Events of this release will come; the oldest ones are forgotten."""
+        """Events of this release will come; the oldest ones are forgotten.
+
+        Not the first one with its image: findings have that one's number, however often the
+        image was loaded anew since (when an exception ends).
+        """
         self._releases[release.number] = release
         self._names[release.number] = ReleaseNames.of(
             release.number, release.image, release.policies
         )
+        first = next(n for n, one in self._releases.items() if one.image is release.image)
         while len(self._releases) > _RELEASES:
-            oldest, _ = self._releases.popitem(last=False)
+            oldest = next(number for number in self._releases if number != first)
+            del self._releases[oldest]
             self._names.pop(oldest, None)
 
     def from_event(self, event: Event) -> Verdict | None:

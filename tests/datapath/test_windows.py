@@ -1,5 +1,6 @@
 """Thresholds over a workload's window of time: the value that reaches the count does not leave."""
 
+import contextlib
 import time
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dlp.datapath import abi
 from dlp.datapath.abi import EventFlag, EventKind
 from dlp.datapath.tables import rule_id
+from dlp.errors import KernelError
 from dlp.model import Action
 from dlp.policy import RuleRow
 from tests import packets as pk
@@ -166,6 +168,24 @@ def test_findings_count_with_the_kernels(bench, under):
     assert 1 == bench.datapath.note_in_window(NETNS, "bench", 3, 300, b"a" * 32)
     assert not leaves(bench, 1)
     assert 3 == bench.datapath.note_in_window(NETNS, "bench", 3, 300, b"b" * 32)
+
+
+def test_no_room(bench, under):
+    """Where no row is left, what was found counts as if its threshold were reached."""
+    under(2, 300)
+    table = bench.datapath.tables["windows"]
+    keys = [abi.WindowKeyStruct(number, 1) for number in range(1, 5000)]
+    filled = 0
+    try:
+        with contextlib.suppress(KernelError):
+            for key in keys:
+                table.update(key, abi.WindowStruct())
+                filled += 1
+        assert 4000 < filled < len(keys)
+        assert 0xFFFF_FFFF == bench.datapath.note_in_window(NETNS, "bench", 3, 300, b"a" * 32)
+        assert not leaves(bench, 1)
+    finally:
+        table.delete_all(keys[:filled])
 
 
 def test_soon_after_boot(bench, under):

@@ -406,6 +406,18 @@ def test_finding_of_the_release_before(policy_set, card_image):
     ]
 
 
+def test_finding_after_many_exceptions_have_ended(policy_set, card_image):
+    """Each loads the same image under a number of its own, of which the inspector knows nothing."""
+    translator = knowing(policy_set(DROP), card_image)
+    for number in range(2, 40):
+        translator.add(Release(number, card_image, policy_set(DROP)))
+    translator.saw(dataclasses.replace(PAYLOAD, release=39))
+    verdict = translator.from_finding(FINDING)
+
+    assert 1 == FINDING.release
+    assert (Action.DROP, 39) == (verdict.action, verdict.release)
+
+
 def test_flows_are_bounded(translator, monkeypatch):
     """The oldest flow is forgotten first."""
     monkeypatch.setattr("dlp.enforcement.verdicts._FLOWS", 2)

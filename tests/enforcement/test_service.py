@@ -44,9 +44,10 @@ async def test_release_is_not_looked_through_for_garbage(tmp_path, frozen):
     gateway = SimpleNamespace(
         _loaded=None,
         _release=1,
-        _translator=SimpleNamespace(add=lambda _: None),
+        _know=lambda _: None,
         _matcher=Part(),
         _holds=Part(),
+        _shadow=Part(),
         _controller=Part(),
         _make_live=lambda: live.append(gateway._loaded),
     )

@@ -8,6 +8,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
+from typing import Final
+
+_SEARCH_EVERY: Final = 64
+_calls = count()
 
 
 def settle() -> None:
@@ -15,8 +20,12 @@ def settle() -> None:
 
     A search through a whole set takes 50 to 250 ms, in which no other thread runs: neither one
     that closes new devices nor one that hands matches on. A set is freed all the same when
-    nothing refers to it, as it holds no rings.
+    nothing refers to it, as it holds no rings. Garbage that is there now stays until one of
+    the next calls looks for it.
     """
+    if next(_calls) % _SEARCH_EVERY == 0:
+        gc.unfreeze()
+        gc.collect()
     gc.freeze()
 
 

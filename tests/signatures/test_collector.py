@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 
 import pytest
 
 from dlp.enforcement.loaded import prepare
+from dlp.signatures import collector
 from dlp.signatures.collector import paused, settle
 
 
@@ -77,3 +79,20 @@ def test_set_is_freed(tmp_path):
 
         assert before - gc.get_freeze_count() > 1000
         assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("thawed")
+def test_garbage_does_not_stay(monkeypatch):
+    """What was garbage when a set settled is found before long, however often sets change."""
+    monkeypatch.setattr(collector, "_calls", itertools.count(1))
+    ring = Node()
+    ring.itself, gone = ring, weakref.ref(ring)
+    del ring
+    settle()
+    gc.collect()
+    kept = gone() is not None
+    for _ in range(64):
+        settle()
+
+    assert kept
+    assert gone() is None

@@ -495,7 +495,7 @@ def compiled(text: str, cache: Path = CACHE) -> KernelObject:
 
     Raises:
         MissingDependency: it has to be compiled, and bcc or headers are missing.
-        KernelError: it does not compile.
+        KernelError: it does not compile, or not in time.
     """
     path = cache / f"{source.digest(text)}.json"
     found = objects.read(path)
@@ -504,13 +504,19 @@ def compiled(text: str, cache: Path = CACHE) -> KernelObject:
     with tempfile.NamedTemporaryFile("w", suffix=".c") as joined:
         joined.write(text)
         joined.flush()
-        done = subprocess.run(
-            [sys.executable, "-m", "dlp.datapath.build", joined.name, str(path)],
-            capture_output=True,
-            text=True,
-            timeout=_BUILD_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "dlp.datapath.build", joined.name, str(path)],
+                capture_output=True,
+                text=True,
+                timeout=_BUILD_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KernelError(
+                f"the compiler did not end within {_BUILD_TIMEOUT_S} s",
+                remedy="start again when the host is less busy; it takes some 5 s of a processor",
+            ) from error
     found = objects.read(path)
     if done.returncode == 0 and found is not None:
         return found

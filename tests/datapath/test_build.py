@@ -55,6 +55,16 @@ def test_compiled_once(tmp_path, monkeypatch):
     assert [f"{source.digest(stub())}.json"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_compiler_without_end(tmp_path, monkeypatch):
+    """It is ended, and the words say what to do."""
+    monkeypatch.setattr("dlp.datapath.datapath._BUILD_TIMEOUT_S", 0.01)
+    with pytest.raises(KernelError, match="did not end") as caught:
+        compiled(stub(), tmp_path)
+
+    assert "less busy" in caught.value.remedy
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_other_sources_are_compiled(tmp_path):
     """The cache is by the digest of the sources."""
     compiled(stub(), tmp_path)

@@ -10,11 +10,13 @@ from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
+from tests.images import remembered
 from tests.oracle.cases import Carrier, Case, Cases
 from tests.oracle.compare import Disagreement, Observed, Outcome, compare
-from tests.oracle.corpus import Corpus
-from tests.oracle.harness import Kernel, SignatureSet, signature_set
+from tests.oracle.corpus import Corpus, pools_of
+from tests.oracle.harness import Kernel, SignatureSet, pack_files, signature_set
 from tests.oracle.model import Expected, Model
 from tests.oracle.wire import leave_namespace, require_root
 
@@ -60,7 +62,7 @@ class Judge:
     def __init__(self, stride: int | None, seed: int, *, broad: bool = False) -> None:
         self.set: SignatureSet = signature_set(stride, broad=broad)
         rules = self.set.packs.rules
-        self.cases = Cases(Corpus(rules, self.set.packs.samples, seed), seed)
+        self.cases = Cases(Corpus(rules, _pools(self.set, stride, seed, broad=broad)), seed)
         self._again = f"--seed {seed}"
         if stride is not None:
             self._again += f" --stride {stride}"
@@ -90,6 +92,21 @@ class Judge:
                 tally.kinds[case.kind] += 1
                 tally.disagreements += outcome.disagreements
         return tally
+
+
+def _pools(
+    chosen: SignatureSet, stride: int | None, seed: int, *, broad: bool
+) -> list[tuple[bytes, ...]]:
+    """The set's pools of values, remembered: an emulated machine takes minutes to make them."""
+
+    def made() -> list[str]:
+        pools = pools_of(chosen.packs.rules, chosen.packs.samples, seed)
+        return [",".join(value.hex() for value in pool) for pool in pools]
+
+    name = f"oracle-values-{stride}-{'broad' if broad else 'core'}-{seed}"
+    files = (*sorted(Path(__file__).parent.glob("*.py")), *pack_files())
+    words = remembered(name, files, made)
+    return [tuple(map(bytes.fromhex, word.split(","))) for word in words]
 
 
 @cache

@@ -14,6 +14,7 @@ import re
 import re._constants as op  # the syntax tree has no public door
 import re._parser as parser
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from tests.oracle.model import Near, Rule
@@ -118,42 +119,46 @@ class Walker:
         return rng.choice((byte, byte.swapcase())) if fold else byte
 
 
-class Corpus:
-    """Secrets and near misses of a rule set. Equal seeds give equal pools."""
-
-    def __init__(
-        self, rules: Sequence[Rule], samples: Mapping[str, Sequence[bytes]], seed: int
-    ) -> None:
-        self.rules = tuple(rules)
-        self.pools = [
-            self._pool(rule, random.Random(f"{seed}/{rule.id}"), samples.get(rule.id, ()))
-            for rule in rules
-        ]
-
-    @staticmethod
-    def _pool(rule: Rule, rng: random.Random, samples: Sequence[bytes]) -> list[bytes]:
-        """Values that match alone, with their checksum right."""
-        pool = []
-        for sample in samples:
-            found = rule.regex.search(sample)
+@cache
+def _pool(rule: Rule, samples: tuple[bytes, ...], seed: int) -> tuple[bytes, ...]:
+    """Values that match alone, with their checksum right."""
+    rng = random.Random(f"{seed}/{rule.id}")
+    pool = []
+    for sample in samples:
+        found = rule.regex.search(sample)
+        if found is not None and rule.check(found.group()):
+            pool.append(found.group())
+    walker = Walker(rule.regex)
+    tries = 0
+    while len(pool) < POOL + len(samples) and tries < TRIES:
+        tries += 1
+        value = walker.make(rng)
+        for _ in range(AGAIN if rule.checked else 1):
+            found = rule.regex.search(value)
             if found is not None and rule.check(found.group()):
                 pool.append(found.group())
-        walker = Walker(rule.regex)
-        tries = 0
-        while len(pool) < POOL + len(samples) and tries < TRIES:
-            tries += 1
-            value = walker.make(rng)
-            for _ in range(AGAIN if rule.checked else 1):
-                found = rule.regex.search(value)
-                if found is not None and rule.check(found.group()):
-                    pool.append(found.group())
-                    break
-                value = change_digit(value, rng)
-        if rule.near is not None:
-            pool = [dressed(rule.near, value, rng) for value in pool]
-        if not pool:
-            raise ValueError(f"{rule.id}: no value could be made that matches it")
-        return pool
+                break
+            value = change_digit(value, rng)
+    if rule.near is not None:
+        pool = [dressed(rule.near, value, rng) for value in pool]
+    if not pool:
+        raise ValueError(f"{rule.id}: no value could be made that matches it")
+    return tuple(pool)
+
+
+def pools_of(
+    rules: Sequence[Rule], samples: Mapping[str, Sequence[bytes]], seed: int
+) -> list[tuple[bytes, ...]]:
+    """A pool for each rule, to choose values from. Equal seeds give equal pools."""
+    return [_pool(rule, tuple(samples.get(rule.id, ())), seed) for rule in rules]
+
+
+class Corpus:
+    """Secrets and near misses of a rule set."""
+
+    def __init__(self, rules: Sequence[Rule], pools: Sequence[Sequence[bytes]]) -> None:
+        self.rules = tuple(rules)
+        self.pools = list(pools)
 
     def secret(self, rng: random.Random, rule: int | None = None) -> bytes:
         return rng.choice(self.pools[rng.randrange(len(self.pools)) if rule is None else rule])

@@ -88,10 +88,15 @@ def signature_set(stride: int | None = None, *, broad: bool = False) -> Signatur
 
 def _image(stride: int | None, *, broad: bool) -> KernelImage:
     """Which signatures there are takes long to find out, so it is remembered."""
-    files = (Path(__file__), *(pack.file for pack in _loaded()))
+    files = (Path(__file__), *pack_files())
     name = f"oracle-{stride}-{'broad' if broad else 'core'}"
     ids = remembered(name, files, lambda: _ids(stride, broad=broad))
     return IMAGES.image(_kept(_loaded(), ids), stride=stride)
+
+
+def pack_files() -> list[Path]:
+    """Of which the sets are made."""
+    return [pack.file for pack in _loaded()]
 
 
 @cache

@@ -33,7 +33,7 @@ def lengths(expected: Expected) -> dict[Place, int]:
 
 @pytest.fixture(scope="module")
 def material() -> corpus.Corpus:
-    return corpus.Corpus(RULES, {}, seed=1)
+    return corpus.Corpus(RULES, corpus.pools_of(RULES, {}, seed=1))
 
 
 def test_windows_equal_the_definition(material: corpus.Corpus):
@@ -125,7 +125,7 @@ def test_retransmission_asks_for_nothing():
 def test_case_depends_on_seed_and_number_alone(material: corpus.Corpus):
     """A case named in a report can be built again by itself."""
     made = cases.Cases(material, seed=5)
-    again = cases.Cases(corpus.Corpus(RULES, {}, seed=1), seed=5)
+    again = cases.Cases(corpus.Corpus(RULES, corpus.pools_of(RULES, {}, seed=1)), seed=5)
     for number in random.Random(1).sample(range(3000), 300):
         case = made[number]
 

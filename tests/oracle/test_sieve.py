@@ -73,7 +73,8 @@ def test_every_secret_and_near_miss_passes():
     """Whatever an expression matches in secrets and near misses of all rules it is tried on."""
     judge = judge_of(None, SEED, broad=True)
     rules = judge.set.packs.rules
-    material = corpus.Corpus(rules, judge.set.packs.samples, SEED)
+    samples = judge.set.packs.samples
+    material = corpus.Corpus(rules, corpus.pools_of(rules, samples, SEED))
     sieve = Sieve((number, rule.regex) for number, rule in enumerate(rules))
     rng = random.Random(5)
     found = 0

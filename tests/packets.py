@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Sequence
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR, IPOption_Timestamp
@@ -49,6 +50,33 @@ def tcp(payload: bytes, *, port: int, family: int = 4, **fields) -> Packet:
 
 def udp(payload: bytes, *, port: int, family: int = 4, dport: int = 9000, **fields) -> Packet:
     return (ip4() if family == 4 else ip6()) / UDP(sport=port, dport=dport, **fields) / Raw(payload)
+
+
+_HEADERS = bytes(udp(b"", port=0))
+
+
+def datagram(payload: bytes, *, port: int) -> bytes:
+    """The bytes of `udp` over IPv4, by hand: scapy takes a millisecond, where emulated thirty."""
+    size = len(payload)
+    frame = bytearray(_HEADERS) + payload
+    struct.pack_into("!H", frame, 16, 28 + size)
+    struct.pack_into("!H", frame, 34, port)
+    struct.pack_into("!HH", frame, 38, 8 + size, 0)
+    struct.pack_into("!H", frame, 24, 0)
+    struct.pack_into("!H", frame, 24, _checksum(bytes(frame[14:34])))
+    pseudo = bytes(frame[26:34]) + struct.pack("!HH", 17, 8 + size)
+    # RFC 768: a sum of 0 is sent as all ones.
+    struct.pack_into("!H", frame, 40, _checksum(pseudo + bytes(frame[34:])) or 0xFFFF)
+    return bytes(frame)
+
+
+def _checksum(data: bytes) -> int:
+    """RFC 1071."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def tcp_options(payload: bytes, *, port: int) -> Packet:

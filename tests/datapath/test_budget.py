@@ -11,10 +11,10 @@ import pytest
 
 from dlp.datapath.abi import Reason
 from dlp.model import Action
-from dlp.signatures.compiler import compile_packs
 from dlp.signatures.image import KernelImage
 from dlp.signatures.pack import load_packs
 from tests.datapath.egress import Egress
+from tests.images import IMAGES
 from tests.kernelpath import Rises, policy
 from tests.netlab import DEVICE, sh
 
@@ -30,7 +30,7 @@ MTU = 65_000
 def cards(tmp_path_factory: pytest.TempPathFactory) -> KernelImage:
     """Sets that fill the digit lane, and one of q-grams."""
     names = ("pci", "pii-us", "secrets")
-    return compile_packs(load_packs(names, tmp_path_factory.mktemp("packs")))
+    return IMAGES.image(load_packs(names, tmp_path_factory.mktemp("packs")))
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_random_texts(bench, near):
     found = missing = 0
     for _ in range(600):
         text = text_of(rng)
-        fate = bench.send(pk.udp(text, port=bench.port()))
+        fate = bench.send(pk.datagram(text, port=bench.port()))
 
         assert fate.passed
         for number, source in enumerate(ALL):
@@ -99,7 +99,7 @@ def test_distance(bench, near, distance):
     bench.load(near, policy(near))
     between = b"." * distance
 
-    fate = bench.send(pk.udp(b"mrn" + between + b"12345678", port=bench.port()))
+    fate = bench.send(pk.datagram(b"mrn" + between + b"12345678", port=bench.port()))
 
     assert fate.passed == (not 0 < distance <= 30)
     assert (Reason.NO_KEYWORD in fate.rises) == (distance > 30)
@@ -162,7 +162,7 @@ def test_order_of_lanes(bench, near):
     bench.load(near, policy(near, Action.ALERT, threshold=255))
     unit = b"mrn 1234567%d secret TOKENKEY-111%d " + b"." * 300
     text = b"".join(unit % (n, n) for n in range(9))
-    fate = bench.send(pk.udp(text, port=bench.port()))
+    fate = bench.send(pk.datagram(text, port=bench.port()))
 
     told = [(e.signature, e.offset) for e in fate.events if e.kind is EventKind.MATCH]
     wanted = [(n, at) for n in (0, 1) for at in expected(ALL[n], text)]

@@ -98,7 +98,7 @@ def test_random_sums(bench):
         for turn in range(VALUES):
             value = random_value(rng, number, own, wanted=bool(turn % 2))
             holds = all(each.holds(numbers(value)) for each in own)
-            fate = bench.send(pk.udp(b"= " + value, port=bench.port()))
+            fate = bench.send(pk.datagram(b"= " + value, port=bench.port()))
 
             found = [e.signature for e in fate.events if e.kind is EventKind.MATCH]
             assert found == ([number] if holds else []), (number, turn)
@@ -159,7 +159,7 @@ def test_named(bench, name: str):
         if rng.random() < 0.5:
             fixed = [value[:at] + one.encode() + value[at + 1 :] for one in alphabet]
             value = next((each for each in fixed if VALIDATORS[name](each)), value)
-        fate = bench.send(pk.udp(b"n=" + value + b" ", port=bench.port()))
+        fate = bench.send(pk.datagram(b"n=" + value + b" ", port=bench.port()))
 
         assert VALIDATORS[name](value) == any(e.kind is EventKind.MATCH for e in fate.events)
         results.add(VALIDATORS[name](value))

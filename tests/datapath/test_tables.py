@@ -250,8 +250,8 @@ def test_a_set_takes_the_place_of_another(bench, images):
     for image, hit, miss in ((alpha, ALPHA, BRAVO), (bravo, BRAVO, ALPHA), (alpha, ALPHA, BRAVO)):
         bench.load(image, policy(image))
 
-        assert not bench.send(pk.udp(value(hit, 1), port=bench.port())).passed
-        assert bench.send(pk.udp(value(miss, 1), port=bench.port())).passed
+        assert not bench.send(pk.datagram(value(hit, 1), port=bench.port())).passed
+        assert bench.send(pk.datagram(value(miss, 1), port=bench.port())).passed
 
 
 @pytest.mark.kernel
@@ -260,7 +260,7 @@ def test_events_name_their_release(bench, images):
     alpha, bravo, _ = images
     for image, signature in ((alpha, ALPHA), (bravo, BRAVO)):
         release = bench.load(image, policy(image))
-        (event,) = bench.send(pk.udp(value(signature, 1), port=bench.port())).events
+        (event,) = bench.send(pk.datagram(value(signature, 1), port=bench.port())).events
 
         assert release == event.release
 
@@ -319,8 +319,8 @@ def test_the_live_set_is_untouched_until_the_switch(bench, images):
     other = 1 - bench.datapath.settings.generation
     bench.datapath.tables.write_image(other, bravo)
 
-    assert not bench.send(pk.udp(value(ALPHA, 2), port=bench.port())).passed
-    assert bench.send(pk.udp(value(BRAVO, 2), port=bench.port())).passed
+    assert not bench.send(pk.datagram(value(ALPHA, 2), port=bench.port())).passed
+    assert bench.send(pk.datagram(value(BRAVO, 2), port=bench.port())).passed
 
 
 @pytest.mark.kernel
@@ -345,9 +345,9 @@ def test_counts_of_distinct_values_outlive_a_swap(bench, images):
     port = bench.port()
     two = policy(both, threshold=2)
     bench.load(both, two)
-    first = bench.send(pk.udp(value(ALPHA, 1), port=port))
+    first = bench.send(pk.datagram(value(ALPHA, 1), port=port))
     bench.load(both, two)
-    second = bench.send(pk.udp(value(ALPHA, 2), port=port))
+    second = bench.send(pk.datagram(value(ALPHA, 2), port=port))
 
     assert (True, False) == (first.passed, second.passed)
 
@@ -424,7 +424,7 @@ def test_denied_flow_tells_once(bench, images):
     alpha = images[0]
     bench.load(alpha, policy(alpha, destinations=(row(HOST, DENY),)))
     port = bench.port()
-    told_of = [len(bench.send(pk.udp(b"hello", port=port)).events) for _ in range(3)]
+    told_of = [len(bench.send(pk.datagram(b"hello", port=port)).events) for _ in range(3)]
 
     assert [1, 0, 0] == told_of
 
@@ -435,9 +435,9 @@ def test_destinations_change_with_a_release(bench, images):
     alpha = images[0]
     port = bench.port()
     bench.load(alpha, policy(alpha))
-    before = bench.send(pk.udp(b"hello", port=port)).passed
+    before = bench.send(pk.datagram(b"hello", port=port)).passed
     bench.load(alpha, policy(alpha, destinations=(row(HOST, DENY),)))
-    after = bench.send(pk.udp(b"hello", port=port)).passed
+    after = bench.send(pk.datagram(b"hello", port=port)).passed
 
     assert (True, False) == (before, after)
 
@@ -448,7 +448,7 @@ def test_exempt_bytes_are_counted(bench, images):
     alpha = images[0]
     bench.load(alpha, policy(alpha, destinations=(row(HOST, EXEMPT),)))
     port = bench.port()
-    bench.send(pk.udp(b"12345678", port=port))
+    bench.send(pk.datagram(b"12345678", port=port))
     (flow,) = [
         flow
         for key, flow in bench.datapath.flows(1 << 16)
@@ -466,8 +466,8 @@ def test_signature_without_a_rule(bench, images):
     """What no rule of the policy names is not acted on and not told."""
     both = images[2]
     bench.load(both, policy(both, rules={1: RuleRow(Action.DROP, 0, 1)}))
-    alpha = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
-    bravo = bench.send(pk.udp(value(BRAVO, 1), port=bench.port()))
+    alpha = bench.send(pk.datagram(value(ALPHA, 1), port=bench.port()))
+    bravo = bench.send(pk.datagram(value(BRAVO, 1), port=bench.port()))
 
     assert (True, ()) == (alpha.passed, alpha.events)
     assert not bravo.passed
@@ -479,7 +479,7 @@ def test_action(bench, images, action: Action):
     """Only drop drops, only mirror mirrors; allow tells nothing, the others tell the action."""
     alpha = images[0]
     bench.load(alpha, policy(alpha, action))
-    fate = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
+    fate = bench.send(pk.datagram(value(ALPHA, 1), port=bench.port()))
 
     assert (action is not Action.DROP) == fate.passed
     assert ([action] if action else []) == [event.action for event in fate.events]
@@ -494,7 +494,7 @@ def test_strongest_action_of_a_packet(bench, images):
     bench.load(both, policy(both, rules=rules))
     weak, strong = value(ALPHA, 1), value(BRAVO, 1)
     for text in (weak + b" " + strong, strong + b" " + weak):
-        assert not bench.send(pk.udp(text, port=bench.port())).passed
+        assert not bench.send(pk.datagram(text, port=bench.port())).passed
 
 
 @pytest.mark.kernel
@@ -503,7 +503,7 @@ def test_threshold_counts_distinct_values(bench, images):
     alpha = images[0]
     bench.load(alpha, policy(alpha, threshold=3))
     port = bench.port()
-    fates = [bench.send(pk.udp(value(ALPHA, n), port=port)) for n in (1, 1, 2, 1, 2, 3)]
+    fates = [bench.send(pk.datagram(value(ALPHA, n), port=port)) for n in (1, 1, 2, 1, 2, 3)]
 
     assert [True, True, True, True, True, False] == [fate.passed for fate in fates]
     assert [1, 0, 1, 0, 0, 1] == [len(fate.events) for fate in fates]
@@ -520,8 +520,8 @@ def test_threshold_within_one_packet(bench, images):
     two = b" ".join(value(ALPHA, n) for n in (1, 2))
     three = b" ".join(value(ALPHA, n) for n in (1, 2, 3))
 
-    assert bench.send(pk.udp(two, port=bench.port())).passed
-    assert not bench.send(pk.udp(three, port=bench.port())).passed
+    assert bench.send(pk.datagram(two, port=bench.port())).passed
+    assert not bench.send(pk.datagram(three, port=bench.port())).passed
 
 
 @pytest.mark.kernel
@@ -535,8 +535,8 @@ def test_threshold_is_of_a_rule(bench, images):
     for rules in (together, apart, alone):
         bench.load(both, policy(both, rules=rules))
         port = bench.port()
-        bench.send(pk.udp(value(ALPHA, 1), port=port))
-        passed.append(bench.send(pk.udp(value(BRAVO, 1), port=port)).passed)
+        bench.send(pk.datagram(value(ALPHA, 1), port=port))
+        passed.append(bench.send(pk.datagram(value(BRAVO, 1), port=port)).passed)
 
     assert [False, True, True] == passed
 
@@ -546,7 +546,7 @@ def test_threshold_is_of_a_flow(bench, images):
     """Another flow starts from nothing."""
     alpha = images[0]
     bench.load(alpha, policy(alpha, threshold=2))
-    fates = [bench.send(pk.udp(value(ALPHA, n), port=bench.port())) for n in (1, 2, 3)]
+    fates = [bench.send(pk.datagram(value(ALPHA, n), port=bench.port())) for n in (1, 2, 3)]
 
     assert [True] * 3 == [fate.passed for fate in fates]
 
@@ -558,7 +558,7 @@ def test_threshold_outlives_a_flood(bench, images):
     bench.load(alpha, policy(alpha, threshold=3))
     port, passed, seen = bench.port(), [], bench.datapath.tables["seen"]
     for number in (1, 2, 3):
-        passed.append(bench.send(pk.udp(value(ALPHA, number), port=port)).passed)
+        passed.append(bench.send(pk.datagram(value(ALPHA, number), port=port)).passed)
         for key in list(seen.keys()):
             seen.delete(key)
 
@@ -571,7 +571,7 @@ def test_the_value_that_reached_the_threshold_stays_out(bench, images):
     alpha = images[0]
     bench.load(alpha, policy(alpha, threshold=2))
     port = bench.port()
-    fates = [bench.send(pk.udp(value(ALPHA, n), port=port)) for n in (1, 2, 2, 1)]
+    fates = [bench.send(pk.datagram(value(ALPHA, n), port=port)) for n in (1, 2, 2, 1)]
 
     assert [True, False, False, False] == [fate.passed for fate in fates]
 
@@ -582,8 +582,8 @@ def test_exception_lets_its_value_out(bench, images):
     alpha = images[0]
     known = hmac.digest(HMAC_KEY, value(ALPHA, 1), "sha256")
     bench.load(alpha, policy(alpha, exceptions=(known,)))
-    excepted = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
-    other = bench.send(pk.udp(value(ALPHA, 2), port=bench.port()))
+    excepted = bench.send(pk.datagram(value(ALPHA, 1), port=bench.port()))
+    other = bench.send(pk.datagram(value(ALPHA, 2), port=bench.port()))
 
     assert excepted.passed
     assert [EventFlag.EXCEPTED] == [event.flags for event in excepted.events]
@@ -598,7 +598,7 @@ def test_exception_does_not_count(bench, images):
     known = hmac.digest(HMAC_KEY, value(ALPHA, 1), "sha256")
     bench.load(alpha, policy(alpha, threshold=2, exceptions=(known,)))
     port = bench.port()
-    fates = [bench.send(pk.udp(value(ALPHA, n), port=port)) for n in (1, 2, 3)]
+    fates = [bench.send(pk.datagram(value(ALPHA, n), port=port)) for n in (1, 2, 3)]
 
     assert [True, True, False] == [fate.passed for fate in fates]
 
@@ -611,7 +611,7 @@ def test_exception_is_of_a_policy(bench, images):
     bench.load(alpha, policy(alpha, exceptions=(known,)), policy(alpha))
     bench.use(2)
 
-    assert not bench.send(pk.udp(value(ALPHA, 1), port=bench.port())).passed
+    assert not bench.send(pk.datagram(value(ALPHA, 1), port=bench.port())).passed
 
 
 # -- policies ---------------------------------------------------------------------------------
@@ -622,7 +622,7 @@ def test_monitor_drops_nothing(bench, images):
     """Monitor mode tells the same verdict with its flag and counts what enforce would drop."""
     alpha = images[0]
     bench.load(alpha, policy(alpha, flags=PolicyFlag.MONITOR))
-    fate = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
+    fate = bench.send(pk.datagram(value(ALPHA, 1), port=bench.port()))
 
     assert fate.passed
     assert [(Action.DROP, EventFlag.MONITOR)] == [(e.action, e.flags) for e in fate.events]
@@ -635,9 +635,9 @@ def test_no_policy_falls_to_the_strictest(bench, images):
     alpha = images[0]
     bench.load(alpha, policy(alpha), policy(alpha, Action.ALERT))
     bench.use(2)
-    bound = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
+    bound = bench.send(pk.datagram(value(ALPHA, 1), port=bench.port()))
     bench.datapath.unbind(NETNS, 0)
-    unbound = bench.send(pk.udp(value(ALPHA, 1), port=bench.port()))
+    unbound = bench.send(pk.datagram(value(ALPHA, 1), port=bench.port()))
     bench.use(1)
 
     assert bound.passed
@@ -659,7 +659,7 @@ def test_inspector_down(bench, long_image, *, closed: bool, alive: bool):
     flags = PolicyFlag.INSPECTOR_DOWN_CLOSED if closed else PolicyFlag(0)
     bench.load(long_image, policy(long_image, flags=flags))
     bench.datapath.beat(time.monotonic_ns() - (0 if alive else 60_000_000_000))
-    fate = bench.send(pk.udp(value(LONG, 1), port=bench.port()))
+    fate = bench.send(pk.datagram(value(LONG, 1), port=bench.port()))
 
     assert (alive or not closed) == fate.passed
     assert (closed and not alive) == (Reason.INSPECTOR_DOWN in fate.rises)
@@ -669,7 +669,7 @@ def test_inspector_down(bench, long_image, *, closed: bool, alive: bool):
 def test_prefilter_mirrors(bench, long_image):
     """What the inspector must decide passes with its payload handed on, and makes no event."""
     bench.load(long_image, policy(long_image))
-    fate = bench.send(pk.udp(value(LONG, 1), port=bench.port()))
+    fate = bench.send(pk.datagram(value(LONG, 1), port=bench.port()))
 
     assert fate.passed
     assert ((), 1) == (fate.events, len(fate.payloads))

@@ -331,7 +331,7 @@ class Datapath:
         `before` bytes of it stand before the chunk; the stream's first of all are left out.
         """
         fd = self.tables["shadow_payloads"].fd
-        ring = RingBuffer(fd, lambda raw: take(events.decode_payload(raw)))
+        ring = RingBuffer(fd, lambda raw: take(events.decode_shadow_payload(raw)))
         self._rings.append(ring)
         return ring
 

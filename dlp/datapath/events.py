@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from ctypes import c_int64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dlp.datapath import abi
@@ -145,20 +145,34 @@ def decode_payload(record: bytes) -> Payload:
     start = abi.PAYLOAD_HEADER
     if len(record) < start + raw.length:
         raise ValueError(f"a payload record with {len(record) - start} bytes of {raw.length}")
-    # Of shadow payload all of the tail is there, also where the stream has only begun.
-    none = -min(0, c_int64(raw.offset).value)
     return Payload(
         time_ns=raw.time_ns,
         flow=raw.flow,
         packet=packet_of(raw.key),
-        offset=raw.offset if not none else 0,
+        offset=raw.offset,
         release=raw.release,
         policy=raw.policy,
         final=bool(raw.final),
         held=bool(raw.held),
         again=bool(raw.again),
-        before=raw.before - none,
+        before=raw.before,
         question=raw.question,
         key=bytes(raw.key),
-        data=record[start + none : start + raw.length],
+        data=record[start : start + raw.length],
+    )
+
+
+def decode_shadow_payload(record: bytes) -> Payload:
+    """The same for shadow rules: all of the tail is there, also where the stream has only begun.
+
+    What stands before the stream's first byte is left out, and never a byte of the packet: one
+    that is sent again in front of what a flow was first seen with has an offset below 0 too.
+    """
+    payload = decode_payload(record)
+    none = min(payload.before, -min(0, c_int64(payload.offset).value))
+    return replace(
+        payload,
+        offset=(payload.offset + none) % (1 << 64),
+        before=payload.before - none,
+        data=payload.data[none:],
     )

@@ -7,7 +7,12 @@ import pytest
 
 from dlp.datapath import abi
 from dlp.datapath.abi import EventFlag, EventKind, Reason
-from dlp.datapath.events import decode_event, decode_payload, protocol_name
+from dlp.datapath.events import (
+    decode_event,
+    decode_payload,
+    decode_shadow_payload,
+    protocol_name,
+)
 from dlp.model import Action
 from dlp.policy import PolicyFlag
 from tests import packets as pk
@@ -126,12 +131,13 @@ def test_event_of_a_kind_that_is_not_known():
         decode_event(bytes(abi.EventStruct(kind=99)))
 
 
-def payload(data: bytes, length: int | None = None) -> bytes:
+def payload(data: bytes, length: int | None = None, *, offset: int = 3, before: int = 0) -> bytes:
     header = abi.PayloadStruct(
         time_ns=1,
         flow=2,
         key=key(4, "10.0.0.1", "192.0.2.9"),
-        offset=3,
+        offset=offset,
+        before=before,
         length=len(data) if length is None else length,
         release=4,
         policy=5,
@@ -167,6 +173,34 @@ def test_truncated_payload():
     """Fewer bytes than the header promises are refused: the stream must not seem whole."""
     with pytest.raises(ValueError, match="10 bytes of 11"):
         decode_payload(payload(b"0123456789", 11))
+
+
+BEFORE_ALL = (1 << 64) - 1000  # -1000: sent again in front of what a flow was first seen with
+
+
+@pytest.mark.parametrize("before", [0, 4])
+def test_payload_in_front_of_the_first(before: int):
+    """All of its bytes are for the inspector."""
+    found = decode_payload(payload(b"tailabcdef", offset=BEFORE_ALL, before=before))
+
+    assert (BEFORE_ALL, before, b"tailabcdef") == (found.offset, found.before, found.data)
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [
+        (-4 % (1 << 64), (0, 0, b"abcdef")),
+        (-1 % (1 << 64), (0, 3, b"ailabcdef")),
+        (0, (0, 4, b"tailabcdef")),
+        (7, (7, 4, b"tailabcdef")),
+        (BEFORE_ALL, (BEFORE_ALL + 4, 0, b"abcdef")),
+    ],
+)
+def test_shadow_payload(offset: int, expected: tuple[int, int, bytes]):
+    """Of the tail before it what is before the stream goes, and no byte of the packet does."""
+    found = decode_shadow_payload(payload(b"tailabcdef", offset=offset, before=4))
+
+    assert expected == (found.offset, found.before, found.data)
 
 
 FLOOD = 7000  # events: more than the ring holds

@@ -18,13 +18,18 @@ static __always_inline void push_gram(struct scratch *s, const struct bloom_prob
 	s->candidates = n + (u32)(gram_in_bloom(bloom, p) & 1);
 }
 
-/* The samples of one stride; its phase counts from the block, of which it is a divisor. */
+/* The flagged parts' samples of one stride; its phase counts from the part, which it divides. */
 static __always_inline void push_grams(struct scratch *s, const struct bloom_probe *bloom,
-				       const u8 *p, u64 position, const u32 stride)
+				       const u8 *p, u64 position, u64 flags, const u32 stride)
 {
 #pragma unroll
-	for (u32 at = 0; at < BLOCK; at += stride)
-		push_gram(s, bloom, p + at, position + at);
+	for (u32 part = 0; part < BLOCK / PART; part++) {
+		if (!(flags & FLAG_GRAM_OF(part)))
+			continue;
+#pragma unroll
+		for (u32 at = part * PART; at < (part + 1) * PART; at += stride)
+			push_gram(s, bloom, p + at, position + at);
+	}
 }
 
 /* Anchor number `s->entry` of the bucket of `s->gram_key`; of an empty one it is nobody's. */
@@ -86,7 +91,7 @@ int grams(struct __sk_buff *skb)
 			break;
 		/* Eight blocks at a time: mostly none of them is flagged. */
 		eight = *(u64 *)(s->flag + (block & (FLAGS - 8))) >> ((block & 7) * 8);
-		if (!(eight & 0x0101010101010101ULL)) {
+		if (!(eight & (FLAG_GRAM * 0x0101010101010101ULL))) {
 			s->gram_block = (block | 7) + 1;
 			continue;
 		}
@@ -99,11 +104,11 @@ int grams(struct __sk_buff *skb)
 			break;
 		p = buf->b + position;
 		if (s->scan_slot == SLOT_SCAN6)
-			push_grams(s, &bloom, p, position, 6);
+			push_grams(s, &bloom, p, position, eight, 6);
 		else if (s->scan_slot == SLOT_SCAN3)
-			push_grams(s, &bloom, p, position, 3);
+			push_grams(s, &bloom, p, position, eight, 3);
 		else
-			push_grams(s, &bloom, p, position, 2);
+			push_grams(s, &bloom, p, position, eight, 2);
 	}
 	tally(s, DLP_R_BLOOM_CANDIDATE, s->candidates - s->candidate, 0);
 	BARRIER();

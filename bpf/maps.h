@@ -33,6 +33,7 @@ enum dlp_slot {
 #define PAD 128 /* zeroed bytes behind the payload */
 #define BLOCK 48 /* a multiple of each stride and of the digit lane's word */
 #define BLOCKS ((DLP_TAIL + CHUNK + BLOCK - 1) / BLOCK)
+#define PART 12 /* of a block, with a flag of its own for the q-grams; the strides divide it */
 
 /* Lists between the programs; powers of two for the same reason. */
 #define FLAGS 512
@@ -43,8 +44,10 @@ enum dlp_slot {
 #define FOUND 16
 #define MARKS 128
 
-#define FLAG_GRAM 1
+/* Flags of a block. */
 #define FLAG_DIGIT 2
+#define FLAG_GRAM 0xF0
+#define FLAG_GRAM_OF(part) (0x10 << (part))
 
 /* 64 bytes from `at` on as masks, the first byte in bit 0; starts of digit groups. */
 struct unit {

@@ -132,20 +132,20 @@ MUTANTS = (
     Mutant(
         "stride: one sample of a block is left out",
         "scan.h",
-        "for (u32 at = 0; at < BLOCK; at += stride)",
-        "for (u32 at = stride; at < BLOCK; at += stride)",
+        "for (u32 at = 0; at < PART; at += stride)",
+        "for (u32 at = stride; at < PART; at += stride)",
     ),
     Mutant(
         "Bloom filter: the second bit is looked for elsewhere",
         "scan.h",
-        "shift_right(word, product >> 42)",
-        "shift_right(word, product >> 43)",
+        "product >>= 10;",
+        "product >>= 11;",
     ),
     Mutant(
         "digit lane: one pair of a word is not looked at",
         "scan.h",
-        "return t & t >> 16 & 0x0000800080008000ULL;",
-        "return t & t >> 16 & 0x0000000080008000ULL;",
+        "#define DIGIT_LANES 0x0000800080008000ULL",
+        "#define DIGIT_LANES 0x0000000080008000ULL",
     ),
     Mutant(
         "stream: sequence numbers do not wrap",

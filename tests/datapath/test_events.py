@@ -208,10 +208,14 @@ HEAD = bytes(pk.udp(b"", port=1))[:34]
 
 
 def datagram(data: bytes, number: int) -> bytes:
-    """A datagram of a flow of its own, made without scapy: there are thousands."""
+    """A datagram of a flow of its own, made without scapy: there are thousands.
+
+    By its address: flows outlive a module, and their ports would be those of `bench.port()`.
+    """
     length = 8 + len(data)
-    ports = (10_000 + number).to_bytes(2, "big") + (9000).to_bytes(2, "big")
-    head = HEAD[:16] + (20 + length).to_bytes(2, "big") + HEAD[18:]
+    source = (0x0A900000 + number).to_bytes(4, "big")
+    head = HEAD[:16] + (20 + length).to_bytes(2, "big") + HEAD[18:26] + source + HEAD[30:]
+    ports = (1).to_bytes(2, "big") + (9000).to_bytes(2, "big")
     return head + ports + length.to_bytes(2, "big") + bytes(2) + data
 
 

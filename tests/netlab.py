@@ -2,7 +2,7 @@
 
 All names begin with `dlptest-` and the process's id. The network of the machine's own namespace is
 not touched. What passed is told without waiting where that is possible: a datagram is followed by a
-marker, and a veth pair keeps their order.
+marker, and a veth pair keeps their order where one processor sends both.
 """
 
 from __future__ import annotations
@@ -91,8 +91,10 @@ class Lab:
         """Make a namespace of that name, which `name` gave."""
         sh(f"ip netns add {name}")
         quiet = "net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0"
-        # No router solicitations: the only packets are those that a test sends.
+        # No router solicitations, and the reports of multicast groups (RFC 3810) at once and not
+        # over seconds: the only packets are those that a test sends.
         quiet += " net.ipv6.conf.default.router_solicitations=0"
+        quiet += " net.ipv6.conf.default.mldv2_unsolicited_report_interval=1"
         sh(f"nsenter --net=/run/netns/{name} sysctl -qw {quiet}")
 
     def remove(self, name: str) -> None:
@@ -133,13 +135,14 @@ class Pair:
 
     def datagram(self, payload: bytes) -> bool:
         """Send a datagram from a port of its own; whether it arrived."""
-        with (
-            socket_in(self.inner, socket.AF_INET, socket.SOCK_DGRAM) as sender,
-            contextlib.suppress(OSError),  # dropped, and the sender was told
-        ):
-            sender.sendto(payload, (SINK4, PORT))
         marker = f"marker {next(self._markers)}".encode()
-        self._sender.sendto(marker, (SINK4, PORT))
+        with on_one_processor():
+            with (
+                socket_in(self.inner, socket.AF_INET, socket.SOCK_DGRAM) as sender,
+                contextlib.suppress(OSError),  # dropped, and the sender was told
+            ):
+                sender.sendto(payload, (SINK4, PORT))
+            self._sender.sendto(marker, (SINK4, PORT))
         arrived = False
         while (data := self._datagrams.recv(65536)) != marker:
             arrived |= data == payload
@@ -189,6 +192,7 @@ class TcpSink:
 
     def __init__(self, netns: str) -> None:
         self.streams: list[bytearray] = []
+        self._unclaimed: dict[int, bytearray] = {}  # by the sender's port
         self._socket = socket_in(netns, socket.AF_INET6, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("::", PORT))
@@ -201,14 +205,21 @@ class TcpSink:
         """All that arrived so far, connections one behind the other."""
         return b"".join(bytes(stream) for stream in self.streams)
 
+    def claim(self, sender: socket.socket) -> bytearray:
+        """The stream of a new connection, once it is accepted. To be called once."""
+        port = sender.getsockname()[1]
+        until(lambda: port in self._unclaimed)
+        return self._unclaimed.pop(port)
+
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._socket.accept()
+                connection, peer = self._socket.accept()
             except OSError:
                 return
             stream = bytearray()
             self.streams.append(stream)
+            self._unclaimed[peer[1]] = stream
             threading.Thread(target=self._read, args=(connection, stream), daemon=True).start()
 
     @staticmethod
@@ -225,6 +236,20 @@ class TcpSink:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(PATIENCE)
+
+
+@contextlib.contextmanager
+def on_one_processor() -> Iterator[None]:
+    """The calling thread on one processor: a veth pair keeps the order of what one of them sends.
+
+    Each has a queue of its own for what has arrived.
+    """
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 @contextlib.contextmanager

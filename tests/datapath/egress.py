@@ -138,10 +138,8 @@ def arrives(stream: bytearray, expected: bytes) -> bool:
 @contextlib.contextmanager
 def connection(pair: Pair, family: int = 4) -> Iterator[tuple[socket.socket, bytearray]]:
     """A connection and where its bytes arrive."""
-    streams = len(pair.tcp.streams)
     with contextlib.closing(pair.connect(family)) as made:
-        until(lambda: len(pair.tcp.streams) > streams)
-        yield made, pair.tcp.streams[streams]
+        yield made, pair.tcp.claim(made)
 
 
 def blocked(bench: Bench, sender: socket.socket) -> bool:
@@ -149,7 +147,8 @@ def blocked(bench: Bench, sender: socket.socket) -> bool:
     before = bench.packets()[Reason.FLOW_BLOCKED]
     with contextlib.suppress(OSError):
         sender.send(b"more")
-    end = time.monotonic() + 2
+    # What was dropped before may be all that TCP has to send, and wait for its next turn.
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if bench.packets()[Reason.FLOW_BLOCKED] > before:
             return True

@@ -12,7 +12,7 @@ from dlp.datapath.abi import Reason
 from dlp.datapath.attach import NamespaceLink
 from dlp.workloads.netns import open_netns
 from tests import packets as pk
-from tests.netlab import CARD, DEVICE, sh, socket_in, until
+from tests.netlab import CARD, DEVICE, on_one_processor, sh, socket_in, until
 
 pytest_plugins = ["tests.netlab_fixture"]
 pytestmark = pytest.mark.guest
@@ -72,8 +72,9 @@ def test_card_behind_tags(guarded, live, name: str):
     ):
         sink.bind(("198.18.0.2", PORT))
         sink.settimeout(20)
-        for text in (b"before", b"card " + CARD + b".", b"after"):
-            sender.sendto(text, ("198.18.0.2", PORT))
+        with on_one_processor():
+            for text in (b"before", b"card " + CARD + b".", b"after"):
+                sender.sendto(text, ("198.18.0.2", PORT))
         while b"after" not in arrived:
             arrived.append(sink.recv(2048))
     counted = live.counters(SLOT)

@@ -158,8 +158,13 @@ def test_share_of_events(bench, both, told):
         both,
         policy(both, rules=rows(alpha=RuleRow(Action.ALERT, 0, 1), bravo=shadow(Action.ALERT))),
     )
-    for number in range(200):
-        bench.post(pk.udp(value(BRAVO, number) + b" " + value(ALPHA, number), port=bench.port()))
+    # Made beforehand: the share grows with the time that they take.
+    packets = [
+        pk.datagram(value(BRAVO, number) + b" " + value(ALPHA, number), port=bench.port())
+        for number in range(200)
+    ]
+    for packet in packets:
+        bench.post(packet)
     bench.read()
 
     live = [event for event in bench.events if event.kind is EventKind.MATCH]

@@ -26,7 +26,18 @@ from dlp.enforcement.record import Entry
 from dlp.enforcement.tokens import Tokens
 from dlp.workloads.finder import Finder
 from tests import packets as pk
-from tests.netlab import CARD, DEVICE, PORT, SINK4, WORKLOAD4, inside, programs, sh
+from tests.netlab import (
+    CARD,
+    DEVICE,
+    PATIENCE,
+    PORT,
+    SINK4,
+    WORKLOAD4,
+    inside,
+    programs,
+    sh,
+    until,
+)
 
 pytest_plugins = ["tests.netlab_fixture"]
 pytestmark = [pytest.mark.netns, pytest.mark.guest]
@@ -95,9 +106,12 @@ class Workload:
 
     def arrived(self) -> bytes:
         self.pair._datagrams.settimeout(0.5)
-        with contextlib.suppress(TimeoutError):
+        try:
             return self.pair._datagrams.recv(2048)
-        return b""
+        except TimeoutError:
+            return b""
+        finally:
+            self.pair._datagrams.settimeout(PATIENCE)
 
 
 @pytest.fixture(params=WAYS)
@@ -122,6 +136,7 @@ def test_both_stand(workload):
 def test_past_the_classifier(workload):
     """What skips TC egress is dropped on the host's side, and counted."""
     workload.bypass()
+    until(lambda: workload.count(Reason.BYPASS))
 
     assert b"" == workload.arrived()
     assert 1 == workload.count(Reason.BYPASS)
@@ -162,13 +177,13 @@ def test_taken_off_and_put_back(workload):
         before = workload.count(Reason.BYPASS)
         with contextlib.suppress(OSError), socket_of(pair) as sender:
             sender.sendto(b"card " + CARD, (SINK4, PORT))
-        past = workload.count(Reason.BYPASS) - before
     else:
         links.cut(workload.namespace.attached[0].link)
         before = workload.count(Reason.BYPASS)
         with socket_of(pair) as sender:
             sender.sendto(b"card " + CARD, (SINK4, PORT))
-        past = workload.count(Reason.BYPASS) - before
+    until(lambda: workload.count(Reason.BYPASS) > before)
+    past = workload.count(Reason.BYPASS) - before
     workload.enforce(Changes(sure=False))
 
     assert 1 == past
@@ -189,6 +204,7 @@ def test_moved_inside(workload, lab):
     workload.enforce(drain(workload.namespace.place.changes))
     sh(f"ip -n {other} link set {DEVICE} up")
     workload.bypass(other)
+    until(lambda: workload.count(Reason.BYPASS))
 
     assert [f"{workload.way}:dlp_entry"] == programs(other)
     assert ["device_moved"] == workload.told
@@ -212,6 +228,7 @@ def test_foreign_program_in_front(workload, live):
                 link = links.create(program, workload.namespace.attached[0].index, Hook.EGRESS)
         with socket_of(pair) as sender:
             sender.sendto(b"card " + CARD, (SINK4, PORT))
+        until(lambda: workload.count(Reason.BYPASS))
         past = workload.count(Reason.BYPASS), workload.arrived()
         workload.enforce(Changes(sure=False))
         leaked, honest = pair.leaks(), pair.leaks(b"hello")

@@ -142,13 +142,16 @@ def connection(pair: Pair, family: int = 4) -> Iterator[tuple[socket.socket, byt
         yield made, pair.tcp.claim(made)
 
 
-def blocked(bench: Bench, sender: socket.socket) -> bool:
-    """Whether a further byte of a connection is refused as a blocked flow's."""
+def blocked(bench: Bench, sender: socket.socket, *, patience: float = PATIENCE) -> bool:
+    """Whether a further byte of a connection is refused as a blocked flow's.
+
+    What was dropped before may be all that TCP sends, and it waits for its next turn: longer each
+    time, in all no longer than the connection has waited already.
+    """
     before = bench.packets()[Reason.FLOW_BLOCKED]
     with contextlib.suppress(OSError):
         sender.send(b"more")
-    # What was dropped before may be all that TCP has to send, and wait for its next turn.
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         if bench.packets()[Reason.FLOW_BLOCKED] > before:
             return True

@@ -217,6 +217,7 @@ def flood(bench, flows: int) -> None:
 def test_nothing_is_forgotten_in_a_flood(bench, pair, half: str):
     """However many others there are, a block stays, and a first half is remembered."""
     with connection(pair) as (sender, stream):
+        began = time.monotonic()
         sender.sendall(SECRET[:9] if half == "cut" else SECRET + b" ")
         if half == "cut":
             assert settled(sender)
@@ -226,7 +227,7 @@ def test_nothing_is_forgotten_in_a_flood(bench, pair, half: str):
             flood(bench, 150_000)
         if half == "cut":
             sender.sendall(SECRET[9:] + b" ")
-        assert blocked(bench, sender)
+        assert blocked(bench, sender, patience=PATIENCE + time.monotonic() - began)
         assert arrives(stream, SECRET[:9] if half == "cut" else b"")
     bench.drain()
 

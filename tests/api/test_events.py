@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from dlp.api import events as module
 from dlp.api.events import Backlog, Ended
 from tests.api.fake import make_incident, make_verdict
 
@@ -88,14 +89,21 @@ async def test_long_replay(local, gateway):
     assert list(range(1, 3000)) == found
 
 
-async def test_slow_client(listening, gateway):
+async def test_slow_client(listening, gateway, monkeypatch):
     """Who does not read is told so at the end, with the id to go on from."""
+    given_up, farewell = asyncio.Event(), module._Stream._farewell
+
+    async def watched(stream, reason, incident):
+        given_up.set()
+        await farewell(stream, reason, incident)
+
+    monkeypatch.setattr(module._Stream, "_farewell", watched)
     reader, writer = await asyncio.open_unix_connection(str(listening.unix), limit=1024)
     writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: dlp\r\n\r\n")
     await reader.readuntil(b"\r\n\r\n")
     await gateway.publish(*(make_verdict(number) for number in range(6, 6000)))
-    await asyncio.sleep(1.0)
     async with asyncio.timeout(10):
+        await given_up.wait()
         text = (await reader.read(-1)).decode()
     writer.close()
 

@@ -88,6 +88,7 @@ class Host:
         self.failure = None
         self.switches = []
         self.incidents = []
+        self.asked = asyncio.Event()  # a switch has begun
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -112,6 +113,7 @@ class Host:
         )
 
     async def switch(self, loaded):
+        self.asked.set()
         await self.gate.wait()
         if self.failure is not None and loaded.sets.release == self.failure:
             raise KernelError("the kernel refuses")
@@ -400,7 +402,7 @@ async def test_race(host):
     host.gate.clear()
     async with asyncio.TaskGroup() as group:
         first = group.create_task(host.releases.activate(7, canary=None, by="a"))
-        await asyncio.sleep(0.05)
+        await host.asked.wait()
         for call in (
             host.releases.activate(7, canary=None, by="b"),
             host.releases.shadow(7, by="b"),

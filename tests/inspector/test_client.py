@@ -134,7 +134,8 @@ async def test_full_queue_drops_and_counts():
 
 async def test_catastrophic_record_costs_its_flow_only():
     """A record that eats its CPU time is missed, its flow refused from then on, others go on."""
-    async with running() as inspector:
+    # It may have to wait long for that CPU time.
+    async with running(limits=replace(QUICK, hang_s=30)) as inspector:
         inspector.submit(b"a" * 60, flow=1)
         inspector.submit(b" tok_1 ", flow=2)
         inspector.submit(b"more", flow=1, offset=60)

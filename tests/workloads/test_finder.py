@@ -96,9 +96,9 @@ def test_of_nobody(tmp_path, asking):
 
 def test_not_found_is_not_looked_for_again_at_once(tmp_path, asking):
     """Nor is anybody asked; after a moment it is."""
-    finder = Finder(directory=tmp_path, proc=tmp_path, fresh_s=0.2)
+    finder = Finder(directory=tmp_path, proc=tmp_path, fresh_s=1.0)
     counts = []
-    for pause in (0.0, 0.0, 0.25):
+    for pause in (0.0, 0.0, 1.1):
         time.sleep(pause)
         asking.find(finder)
         counts.append(asking.asked)

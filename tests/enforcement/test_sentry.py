@@ -251,6 +251,7 @@ def test_moved_device_stays_closed(sentry, places, elsewhere):
     within, host = places
     make("nine")
     until(lambda: closed(host, "nine"))
+    until(lambda: sentry._closed)  # the link stands a moment before it is written down
     ((_, known),) = sentry._closed.items()
     ip(f"-n {WITHIN} link set nine netns {elsewhere}")
     make("marker")

@@ -303,7 +303,7 @@ def test_verdicts_outlive_a_kill(host, web):
         before = told(gateway)
         gateway.kill()
     with host.ready() as gateway:
-        assert before == gateway.verdicts()
+        assert before == of_living(gateway)
 
 
 def test_second_gateway_is_refused(host, web):
@@ -637,7 +637,7 @@ def test_gated_cgroup(host, lab, cgroups):
     gated = text.replace("workloads: {", f"workloads: {{gate: [{cgroups.path}], ")
     host.config.write_text(gated)
     with host.ready() as gateway:
-        until(lambda: host.inside("/sys/fs/bpf/dlp/links"))
+        until(lambda: any(n.startswith("gate-") for n in host.inside("/sys/fs/bpf/dlp/links")))
         child = cgroups.sender("a", pair.inner)
         until(child.sends)
         assert pair.datagram(b"harmless")
@@ -655,7 +655,7 @@ def test_gated_cgroup(host, lab, cgroups):
     third = cgroups.sender("c", late.inner)
     assert not third.sends()
     assert not host.dlp("detach").returncode
-    assert third.sends()
+    until(third.sends)  # the kernel takes a link off a little after its pin is gone
 
 
 def test_detach_under_a_running_gateway(host, web):

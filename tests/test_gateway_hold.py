@@ -63,7 +63,7 @@ def test_token_is_held_and_blocked(host, web):
         arrives(web, FRONT)
         with web.connect() as connection:
             connection.sendall(b"auth: " + TOKEN[:30])
-            time.sleep(0.2)
+            until(lambda: web.tcp.data.endswith(b"auth: " + TOKEN[:30]))  # sent again, it leaves
             connection.sendall(TOKEN[30:] + b"\r\n")
             until(lambda: matches(gateway))
             time.sleep(0.3)

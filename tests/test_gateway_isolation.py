@@ -143,12 +143,13 @@ def test_quarantine(host, web):
 def test_commands(host, web):
     """The same on the command line."""
     api = ("--api", str(host.socket))
-    with host.ready():
+    with host.ready() as gateway:
         cut = host.dlp("quarantine", web.inner, "--reason", "leak seen", *api)
         passed = passes(web)
         status = host.dlp("status", *api)
         released = host.dlp("release", web.inner, *api)
         again = passes(web)
+        incident(gateway, "quarantine", "released")
         listed = host.dlp("incidents", "--kind", "quarantine", "--json", *api)
         nobody = host.dlp("quarantine", "nobody", "--reason", "leak", *api)
 

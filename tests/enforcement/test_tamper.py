@@ -207,6 +207,7 @@ async def test_foreign_filter_first(guarded, live):
     await asyncio.to_thread(tc, guarded.pair.inner, f"{command} {pinned}")
     await guarded.until_told("foreign_filter_first")
     await until(lambda: guarded.entry()[0] == "clsact:dlp_entry")
+    await until(lambda: len(guarded.entry()) == 2)  # the one that was outranked goes last
 
     assert 2 == len(guarded.entry())
     assert f"handle {HANDLE + 1:#x}" in "\n".join(guarded.pair.filters())
@@ -326,6 +327,8 @@ async def test_foreign_link_first(guarded):
         await guarded.until_told("foreign_filter_first")
         await until(lambda: guarded.entry()[0] == "tcx:dlp_entry")
         after = await asyncio.to_thread(pair.leaks)
+        # The link that was outranked is unpinned last.
+        await until(lambda: len(list(Pins(guarded.control._kit.pins.directory))) == 2)
     finally:
         os.close(link)
         os.close(program)
@@ -417,8 +420,10 @@ async def test_moved_and_back(guarded, lab):
         sh(f"ip -n {here} link set {DEVICE} netns {there}")
         await until(lambda there=there: programs(there) == [f"{guarded.way}:dlp_entry"])
         await asyncio.sleep(0.05)
-    await until(lambda: guarded.workload.devices == (DEVICE,))
     namespace = next(iter(guarded.control._controlled.values()))
+    # A link moves along: it stands there before the gateway knows where it is.
+    await until(lambda: [namespace.inode] == [one.netns for one in namespace.attached])
+    await until(lambda: guarded.workload.devices == (DEVICE,))
 
     assert {"device_moved"} == set(guarded.whats())
     assert 1 == len(namespace.covers)

@@ -12,7 +12,7 @@
  */
 
 #define COST_CALL 100
-#define COST_GRAM_BLOCK 100 /* a flagged block probed again */
+#define COST_GRAM_BLOCK 100 /* a flagged block probed again, all its parts */
 #define COST_GRAM 45 /* a q-gram looked up, its shape and literal compared */
 #define COST_MASKS 37 /* a block's masks */
 #define COST_GROUP 17 /* a digit group, or a shape that it selects */

@@ -3,8 +3,8 @@
  * The scan: load a chunk behind its tail, then run over it in blocks of 48 bytes.
  *
  * Per block, one flag byte: which of its four parts may hold a q-gram of the set, may it
- * hold digits worth looking at. No byte depends on the one before it, so the processor runs many of these
- * steps at once; that, not fewer instructions, is why this beats an automaton.
+ * hold digits worth looking at. No byte depends on the one before it, so the processor runs
+ * many of these steps at once; that, not fewer instructions, is why this beats an automaton.
  *
  * A q-gram is tested with two bits of one word of the Bloom filter (a blocked filter:
  * Putze, Sanders, Singler 2007). Digits: in an aligned word of 8 bytes, two adjacent
@@ -22,8 +22,8 @@ struct bloom_probe {
 };
 
 /*
- * Bit 0 tells; the others are of no meaning. The processor's decoder is what the scan waits
- * for, so that each instruction counts: clang would keep copies that nobody reads again.
+ * Bit 0 tells; the others are of no meaning. Written for few instructions, as clang would keep
+ * copies that nobody reads again: it saves time where another thread shares the core.
  */
 static __always_inline u64 gram_in_bloom(const struct bloom_probe *b, const u8 *p)
 {
